@@ -1,0 +1,1 @@
+"""Running the service without containers; nothing here is shipped in the image."""
