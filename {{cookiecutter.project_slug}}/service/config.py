@@ -1,0 +1,149 @@
+"""The environment, read once and checked whole; no other module reads it. `.env.example` explains each variable."""
+
+import functools
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from service.queues import QUEUES, Queue
+
+REMEDY_STORES = "set it, or run `make dev`, which brings its own"
+
+
+class Settings(BaseModel):
+    """What the environment says; frozen, and complete or not at all."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    database_url: SecretStr
+    broker_url: SecretStr
+    redis_url: SecretStr = SecretStr("")
+    api_tokens: SecretStr = SecretStr("")
+    api_tokens_file: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    environment: Literal["development", "test", "staging", "production"] = "production"
+    service_version: str = "unknown"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    outbound_allow: str = ""
+    heartbeat_seconds: float = Field(default=10.0, ge=0.5, le=300)
+    job_retention_days: int = Field(default=30, ge=1)
+    state_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+    sentry_dsn: SecretStr = SecretStr("")
+    dd_agent_host: str = ""
+    dd_trace_enabled: bool = False
+    flower_port: int = Field(default=5555, ge=0, le=65535)
+    flower_password: SecretStr = SecretStr("")
+    queues: Mapping[str, Queue] = Field(default_factory=lambda: dict(QUEUES))
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr) -> SecretStr:
+        scheme, separator, rest = value.get_secret_value().partition("://")
+        if separator and scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
+            return SecretStr(f"postgresql+psycopg://{rest}")
+        if separator and scheme == "sqlite":
+            return value
+        raise ValueError(f"expected a postgresql:// or sqlite:/// URL, got: {scheme}…; {REMEDY_STORES}")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, value: SecretStr) -> SecretStr:
+        scheme, separator, _ = value.get_secret_value().partition("://")
+        if not separator or scheme not in {"redis", "rediss", "amqp", "amqps"}:
+            raise ValueError(
+                f"expected a redis://, rediss://, amqp:// or amqps:// URL, got: {scheme}…; "
+                f"a database is no broker (every idle worker would poll it); {REMEDY_STORES}"
+            )
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: str) -> str:
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _production(self) -> Self:
+        if self.deployed and self.database_url.get_secret_value().startswith("sqlite"):
+            raise ValueError(
+                f"DATABASE_URL: expected PostgreSQL in {self.environment}, got: sqlite; "
+                "set a postgresql:// URL, or ENVIRONMENT=development"
+            )
+        return self
+
+    @property
+    def deployed(self) -> bool:
+        """Whether this runs for others: what is convenient on a laptop is refused here."""
+        return self.environment in {"staging", "production"}
+
+    @property
+    def redis(self) -> str:
+        """The Redis that limits are kept in: REDIS_URL, else the broker when that is one, else nothing."""
+        broker = self.broker_url.get_secret_value()
+        return self.redis_url.get_secret_value() or (broker if broker.startswith("redis") else "")
+
+
+class WrongSettings(Exception):
+    """The environment cannot be used; the message lists every fault, a line each."""
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Make settings of `environment`.
+
+    An empty variable counts as unset.
+
+    Raises:
+        WrongSettings: naming all variables that are missing or wrong; values are not repeated, since many are secret.
+    """
+    given = {name: value for name, value in environment.items() if value.strip()}
+    values: dict[str, Any] = {name: given[name.upper()] for name in Settings.model_fields if name.upper() in given}
+    values.pop("queues", None)
+    faults: list[str] = []
+    values["queues"] = {name: _override(name, queue, given, faults) for name, queue in QUEUES.items()}
+    faults += _unknown_overrides(given)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        faults += [_sentence(fault) for fault in error.errors()]
+    if faults:
+        raise WrongSettings("\n".join(faults))
+    return settings
+
+
+@functools.cache
+def settings() -> Settings:
+    """The settings of this process, read from its environment at the first call."""
+    return read(os.environ)
+
+
+def _override(name: str, queue: Queue, given: Mapping[str, str], faults: list[str]) -> Queue:
+    prefix = f"QUEUE_{name.upper()}_"
+    changes = {field: given[prefix + field.upper()] for field in Queue.model_fields if prefix + field.upper() in given}
+    try:
+        return Queue.model_validate(queue.model_dump() | changes) if changes else queue
+    except ValidationError as error:
+        faults += [_sentence(fault, prefix) for fault in error.errors()]
+        return queue
+
+
+def _unknown_overrides(given: Mapping[str, str]) -> list[str]:
+    known = {f"QUEUE_{queue}_{field}".upper() for queue in QUEUES for field in Queue.model_fields}
+    return [
+        f"{name}: expected QUEUE_<NAME>_<FIELD> with a queue and a field of queues.py, got: {name}; "
+        f"correct its name (queues: {', '.join(QUEUES)})"
+        for name in sorted(given)
+        if name.startswith("QUEUE_") and name not in known
+    ]
+
+
+def _sentence(fault: Any, prefix: str = "") -> str:
+    name = prefix + "_".join(str(part) for part in fault["loc"]).upper()
+    if fault["type"] == "missing":
+        return f"{name}: expected a value, got: nothing; {REMEDY_STORES}"
+    message = fault["msg"].removeprefix("Value error, ")
+    # A rule over several fields names its variable itself.
+    return f"{name}: {message}" if fault["loc"] else f"{prefix.rstrip('_') + ': ' if prefix else ''}{message}"

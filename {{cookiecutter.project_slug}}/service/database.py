@@ -1,0 +1,140 @@
+"""The database: one engine for each process, the store's own clock, and the base of all tables."""
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, DateTime, Engine, Float, MetaData, create_engine, event, literal
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import TypeDecorator
+
+from service.config import settings
+
+# Seconds: to connect, to wait for a free connection, for one statement, for SQLite's one writer.
+CONNECT_TIMEOUT = 2
+POOL_TIMEOUT = 2
+STATEMENT_TIMEOUT = 10
+SQLITE_BUSY_TIMEOUT = 5
+
+
+class Base(DeclarativeBase):
+    """The base of every table of this service."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+
+
+class Timestamp(TypeDecorator[datetime]):
+    """A moment in UTC, aware of it on both databases."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"expected a time with its zone, got: {value.isoformat()}; use datetime.now(UTC)")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class now(GenericFunction[datetime]):
+    """The store's clock, `seconds` from the present; a worker's clock decides nothing."""
+
+    type = Timestamp()
+    inherit_cache = True
+    name = "store_now"
+
+    def __init__(self, seconds: Any = 0.0) -> None:
+        super().__init__(seconds if hasattr(seconds, "compile") else literal(float(seconds), Float()))
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: now, compiler: SQLCompiler, **kw: Any) -> str:
+    seconds = compiler.process(element.clauses, **kw)
+    return f"(clock_timestamp() + make_interval(secs => CAST({seconds} AS double precision)))"
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: SQLCompiler, **kw: Any) -> str:
+    # The format is the one that SQLAlchemy writes, so that times compare as text; `||` wants the sign and the unit.
+    seconds = compiler.process(element.clauses, **kw)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', ({seconds}) || ' seconds') || '000')"
+
+
+@functools.cache
+def engine() -> Engine:
+    """The engine of this process, made at the first call; it connects when it is first used."""
+    url = settings().database_url.get_secret_value()
+    made = _sqlite(url) if url.startswith("sqlite") else _postgresql(url)
+    # A forked child must not speak on its parent's sockets: it drops them unclosed and makes its own.
+    os.register_at_fork(after_in_child=lambda: made.dispose(close=False))
+    return made
+
+
+def _postgresql(url: str) -> Engine:
+    return create_engine(
+        url,
+        pool_size=5,
+        max_overflow=10,
+        pool_timeout=POOL_TIMEOUT,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT,
+            "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC",
+        },
+    )
+
+
+def _sqlite(url: str) -> Engine:
+    made = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT}, pool_timeout=POOL_TIMEOUT)
+
+    @event.listens_for(made, "connect")
+    def configure(connection: Any, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(made, "begin")
+    def begin(connection: Connection) -> None:
+        # Taking the one writer's lock at once makes it wait its turn; taking it later would fail instead.
+        if not connection.get_execution_options().get("standalone"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return made
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """A session that commits at the end, or rolls everything back if the block raises."""
+    with Session(engine(), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def standalone() -> Iterator[Session]:
+    """A session in which every statement commits by itself: for reads, and for writes of one statement."""
+    made = engine()
+    # SQLite is in this mode already, as long as nothing begins a transaction.
+    mode = {} if made.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+    with Session(made.execution_options(standalone=True, **mode), expire_on_commit=False) as session:
+        yield session

@@ -1,0 +1,138 @@
+"""The errors of the service.
+
+ServiceError                 something the caller can be told; carries an HTTP status
+├── JobNotFound              404
+├── ReportNotFound           404
+├── UnknownQueue             404
+├── Forbidden                403
+├── WrongState               409
+├── IdempotencyConflict      422
+├── InvalidRequest           400
+│   ├── InvalidArguments     422
+│   ├── UnknownTask          422
+│   └── AddressRefused       422
+└── StoreUnavailable         503
+PolicyError                  a task or queue defined against the policy
+UpstreamError                a third party failed in a way that may pass; worth another attempt
+UpstreamRefused              a third party said no; another attempt would change nothing
+JobCancelled                 the job was cancelled while it ran
+AttemptLost                  the job went on to another attempt; this one can change nothing any more
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """The request could not be done."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str | None = None, *, field: str | None = None) -> None:
+        self.detail = detail or (type(self).__doc__ or self.title)
+        self.field = field
+        super().__init__(self.detail)
+
+
+class JobNotFound(ServiceError):
+    """No job of yours has this id; `GET /v1/jobs` lists those that exist."""
+
+    status = 404
+    title = "Job not found"
+
+
+class ReportNotFound(ServiceError):
+    """There is no report for this job id; it exists once the job has succeeded."""
+
+    status = 404
+    title = "Report not found"
+
+
+class UnknownQueue(ServiceError):
+    """There is no such queue; `GET /v1/queues` lists those that exist."""
+
+    status = 404
+    title = "Unknown queue"
+
+
+class Forbidden(ServiceError):
+    """The token lacks the scope that this needs; ask the operator for a token that has it."""
+
+    status = 403
+    title = "Forbidden"
+
+
+class WrongState(ServiceError):
+    """The job's state does not allow this."""
+
+    status = 409
+    title = "Wrong state"
+
+
+class IdempotencyConflict(ServiceError):
+    """The Idempotency-Key was used before with another request; use a new key for a new request."""
+
+    status = 422
+    title = "Idempotency key reused"
+
+
+class InvalidRequest(ServiceError):
+    """The request is not valid."""
+
+    status = 400
+    title = "Invalid request"
+
+
+class InvalidArguments(InvalidRequest):
+    """The arguments do not fit the task."""
+
+    status = 422
+    title = "Invalid arguments"
+
+
+class UnknownTask(InvalidRequest):
+    """No worker has announced this task."""
+
+    status = 422
+    title = "Unknown task"
+
+
+class AddressRefused(InvalidRequest):
+    """The address is not public; an operator can allow it in OUTBOUND_ALLOW."""
+
+    status = 422
+    title = "Address refused"
+
+
+class StoreUnavailable(ServiceError):
+    """The database cannot be reached; nothing was accepted, so send the request again."""
+
+    status = 503
+    title = "Store unavailable"
+
+
+class PolicyError(Exception):
+    """A task or queue is defined against the policy in `queues.py`."""
+
+
+class UpstreamError(Exception):
+    """A third party failed in a way that may pass.
+
+    `retry_after` is how many seconds it asked to be left alone, where it said so (RFC 9110, Retry-After).
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class UpstreamRefused(Exception):
+    """A third party refused; another attempt would be refused again."""
+
+
+class JobCancelled(Exception):
+    """The job was cancelled while it ran."""
+
+
+class AttemptLost(Exception):
+    """The job belongs to another attempt by now; whatever this one still does is refused by the store."""

@@ -1,0 +1,83 @@
+"""The catalogue: which tasks exist and how to call them, written by workers and read by whoever submits."""
+
+import difflib
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from sqlalchemy import select
+
+from service.config import settings
+from service.database import now, standalone, transaction
+from service.errors import InvalidArguments, UnknownTask
+from service.jobs.model import Task
+
+# Seconds that a reader trusts what it read; a name it does not know is looked up at once, but once a second at most.
+TRUST_SECONDS = 60.0
+MISS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One task as its worker announced it; `schema` is the JSON Schema of its arguments, limits are seconds."""
+
+    name: str
+    queue: str
+    schema: Mapping[str, Any]
+    soft_limit: float
+    hard_limit: float
+    max_retries: int
+
+
+_known: dict[str, Entry] = {}
+_read_at = float("-inf")
+
+
+def announce(entries: Iterable[Entry]) -> None:
+    """Write what this version can do; tasks of other versions stay, since their workers may still run."""
+    version = settings().service_version
+    with transaction() as session:
+        for entry in entries:
+            session.merge(Task(**vars(entry), version=version, announced_at=now()))
+
+
+def look_up(name: str) -> Entry:
+    """The task called `name`.
+
+    Raises:
+        UnknownTask: naming the nearest that exist.
+    """
+    age = time.monotonic() - _read_at
+    if age > TRUST_SECONDS or (name not in _known and age > MISS_SECONDS):
+        entries()
+    try:
+        return _known[name]
+    except KeyError:
+        near = difflib.get_close_matches(name, _known) or sorted(_known)
+        remedy = f"did you mean {' or '.join(near[:3])}?" if near else "run `python -m service migrate`, which writes them"
+        raise UnknownTask(f"expected task to be one that a worker announced, got: {name}; {remedy}", field="task") from None
+
+
+def entries() -> list[Entry]:
+    """Every task there is, read afresh."""
+    global _known, _read_at
+    with standalone() as session:
+        rows = session.scalars(select(Task).order_by(Task.name)).all()
+    fields = Entry.__dataclass_fields__
+    _known = {row.name: Entry(**{field: getattr(row, field) for field in fields}) for row in rows}
+    _read_at = time.monotonic()
+    return list(_known.values())
+
+
+def validate(entry: Entry, kwargs: Mapping[str, Any]) -> None:
+    """Hold arguments against the task's schema.
+
+    Raises:
+        InvalidArguments: naming the argument.
+    """
+    for error in Draft202012Validator(entry.schema).iter_errors(kwargs):
+        path = ".".join(str(part) for part in error.absolute_path)
+        message = error.message if len(error.message) < 200 else f"expected it to satisfy {error.validator}"
+        raise InvalidArguments(f"{entry.name}: {path + ': ' if path else ''}{message}", field=path or None)

@@ -1,0 +1,171 @@
+"""The tables of the job store."""
+
+import enum
+import os
+import time
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, Integer, Text, Uuid, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.database import Base, Timestamp, now
+
+
+class State(enum.StrEnum):
+    """Where a job stands; the last three are its ends."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+WAITING = (State.QUEUED, State.RETRYING)
+ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+def new_id() -> str:
+    """A UUID of version 7 (RFC 9562): ids sort by the time they were made.
+
+    The randomness comes from the kernel, which no fork can repeat.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    number = milliseconds << 80 | int.from_bytes(os.urandom(10))
+    number = number & ~(0xF << 76) | 0x7 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    return str(UUID(int=number))
+
+
+_state = Enum(State, native_enum=False, length=16, values_callable=lambda states: [state.value for state in states])
+_waits = text("state IN ('queued', 'retrying')")
+_runs = text("state = 'running'")
+
+
+class Job(Base):
+    """One piece of accepted work: the row is the truth about it."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True, default=new_id)
+    task: Mapped[str] = mapped_column(Text)
+    queue: Mapped[str] = mapped_column(Text)
+    kwargs: Mapped[dict[str, Any]] = mapped_column(JSON)
+    client: Mapped[str] = mapped_column(Text)
+    idempotency_key: Mapped[str | None] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(Text)
+    callback_url: Mapped[str | None] = mapped_column(Text)
+    # What the request was known by, so that the worker's log lines and traces continue it.
+    context: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+
+    state: Mapped[State] = mapped_column(_state, default=State.QUEUED)
+    waiting_for: Mapped[str | None] = mapped_column(Text)
+    run_at: Mapped[datetime] = mapped_column(Timestamp, server_default=now(), default=now())
+    expires_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    # When its doorbell was last rung; NULL asks the reconciler to ring once run_at has come.
+    rung_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    # The number of the claim: it only rises, and fences every later write.
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    crashes: Mapped[int] = mapped_column(Integer, default=0)
+    losses: Mapped[int] = mapped_column(Integer, default=0)
+    worker: Mapped[str | None] = mapped_column(Text)
+    pid: Mapped[int | None] = mapped_column(Integer)
+    deadline: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    progress_done: Mapped[int | None] = mapped_column(BigInteger)
+    progress_total: Mapped[int | None] = mapped_column(BigInteger)
+    progress_message: Mapped[str | None] = mapped_column(Text)
+    result: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    error_type: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[str | None] = mapped_column(Text)
+    traceback: Mapped[str | None] = mapped_column(Text)
+
+    created_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
+    started_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    ended_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+    # Partial, so that they stay small however many jobs have ended.
+    __table_args__ = (
+        Index("ix_jobs_waiting", "queue", "run_at", postgresql_where=_waits, sqlite_where=_waits),
+        Index("ix_jobs_unrung", "run_at", postgresql_where=text("state IN ('queued', 'retrying') AND rung_at IS NULL"),
+              sqlite_where=text("state IN ('queued', 'retrying') AND rung_at IS NULL")),
+        Index("ix_jobs_running", "worker", "deadline", postgresql_where=_runs, sqlite_where=_runs),
+        Index("ix_jobs_client", "client", "id"),
+        Index("ix_jobs_state", "state", "id"),
+        Index("ix_jobs_ended", "ended_at", postgresql_where=text("ended_at IS NOT NULL"),
+              sqlite_where=text("ended_at IS NOT NULL")),
+        Index("uq_jobs_idempotency", "client", "idempotency_key", unique=True),
+    )  # fmt: skip
+
+
+class Event(Base):
+    """One thing that happened to a job: a change of state, or a line that the task logged."""
+
+    __tablename__ = "job_events"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    at: Mapped[datetime] = mapped_column(Timestamp, default=now())
+    attempt: Mapped[int] = mapped_column(Integer)
+    event: Mapped[str] = mapped_column(Text)
+    message: Mapped[str | None] = mapped_column(Text)
+    # Who did it: a client's or worker's name.
+    by: Mapped[str | None] = mapped_column(Text)
+
+
+class Task(Base):
+    """The catalogue: a task that some worker knows, and how to call it."""
+
+    __tablename__ = "tasks"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    queue: Mapped[str] = mapped_column(Text)
+    schema: Mapped[dict[str, Any]] = mapped_column(JSON)
+    soft_limit: Mapped[float]
+    hard_limit: Mapped[float]
+    max_retries: Mapped[int]
+    version: Mapped[str] = mapped_column(Text)
+    announced_at: Mapped[datetime] = mapped_column(Timestamp, default=now(), onupdate=now())
+
+
+class PausedQueue(Base):
+    """A queue whose jobs wait until an operator resumes it."""
+
+    __tablename__ = "paused_queues"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    paused_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
+    by: Mapped[str] = mapped_column(Text)
+
+
+class Process(Base):
+    """A worker or a beat, and when it last said that it lives."""
+
+    __tablename__ = "processes"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    role: Mapped[str] = mapped_column(Text)
+    queue: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    host: Mapped[str] = mapped_column(Text)
+    pid: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
+    seen_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
+
+
+class Lease(Base):
+    """A duty that one process has at a time, until it lets the lease expire."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    holder: Mapped[str] = mapped_column(Text)
+    # When the holder took it, which a renewal leaves as it is.
+    since: Mapped[datetime] = mapped_column(Timestamp)
+    expires_at: Mapped[datetime] = mapped_column(Timestamp)

@@ -1,0 +1,130 @@
+"""What an operator or a client may do to a job or a queue; each act leaves an event that names who did it."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from service.config import settings
+from service.database import now, transaction
+from service.errors import UnknownQueue, WrongState
+from service.jobs import doorbell
+from service.jobs.history import record
+from service.jobs.model import WAITING, Job, PausedQueue, State
+from service.jobs.query import find
+
+
+def cancel(job_id: str, *, by: str, client: str | None) -> Job:
+    """Cancel what waits at once; ask what runs to stop.
+
+    Raises:
+        JobNotFound: there is none, or it is another client's.
+        WrongState: the job has ended.
+    """
+    with _changing(job_id, client, {*WAITING, State.RUNNING}, "cancel") as (session, row):
+        if row.state is State.RUNNING:
+            row.cancel_requested_at = now()
+            record(session, row, "cancel requested", by=by)
+        else:
+            row.state, row.waiting_for, row.ended_at = State.CANCELLED, None, now()
+            record(session, row, "cancelled", by=by)
+    return row
+
+
+def retry(job_id: str, *, by: str, client: str | None) -> Job:
+    """Queue a failed or cancelled job again with its budgets whole; `attempt` keeps rising.
+
+    Raises:
+        JobNotFound, WrongState: as for `cancel`.
+    """
+    with _changing(job_id, client, {State.FAILED, State.CANCELLED}, "retry") as (session, row):
+        row.state, row.run_at, row.rung_at, row.expires_at = State.QUEUED, now(), now(), None
+        row.failures = row.crashes = row.losses = 0
+        row.error_type = row.error_message = row.traceback = row.cancel_requested_at = row.ended_at = None
+        record(session, row, "retried by hand", by=by)
+    doorbell.ring(row)
+    return row
+
+
+def discard(job_id: str, *, by: str, client: str | None) -> Job:
+    """Take a failed job out of the dead letters: it becomes cancelled and keeps its error.
+
+    Raises:
+        JobNotFound, WrongState: as for `cancel`.
+    """
+    with _changing(job_id, client, {State.FAILED}, "discard") as (session, row):
+        row.state = State.CANCELLED
+        record(session, row, "discarded", by=by)
+    return row
+
+
+def move(job_id: str, queue: str, *, by: str, client: str | None) -> Job:
+    """Let a waiting job run on another queue.
+
+    Raises:
+        JobNotFound, WrongState: as for `cancel`.
+        UnknownQueue: the policy has none of this name.
+    """
+    known(queue)
+    with _changing(job_id, client, WAITING, "move") as (session, row):
+        # The old queue's doorbell still counts there; the reconciler rings on the new one, once the job is due.
+        row.queue, row.rung_at = queue, None
+        record(session, row, "moved", f"to {queue}", by=by)
+    return row
+
+
+def pause(queue: str, *, by: str) -> None:
+    """Let the queue's jobs wait; those that run go on. Pausing twice changes nothing.
+
+    Raises:
+        UnknownQueue: the policy has none of this name.
+    """
+    known(queue)
+    with transaction() as session:
+        if session.get(PausedQueue, queue) is None:
+            session.add(PausedQueue(name=queue, by=by))
+
+
+def resume(queue: str) -> None:
+    """Undo `pause`; the reconciler rings for what waited.
+
+    Raises:
+        UnknownQueue: the policy has none of this name.
+    """
+    known(queue)
+    with transaction() as session:
+        session.execute(delete(PausedQueue).where(PausedQueue.name == queue))
+
+
+def purge(older_than_days: float, *, batch: int = 500) -> int:
+    """Delete jobs that ended more than this many days ago, a small batch to a transaction; gives how many."""
+    total = 0
+    while True:
+        with transaction() as session:
+            old = select(Job.id).where(Job.ended_at < now(-86_400 * older_than_days)).limit(batch)
+            deleted = session.scalars(delete(Job).where(Job.id.in_(old)).returning(Job.id)).all()
+        total += len(deleted)
+        if len(deleted) < batch:
+            return total
+
+
+def known(queue: str) -> None:
+    """Raise UnknownQueue unless the policy has this queue."""
+    queues = settings().queues
+    if queue not in queues:
+        raise UnknownQueue(f"expected queue to be one of {', '.join(queues)}, got: {queue}", field="queue")
+
+
+@contextmanager
+def _changing(
+    job_id: str, client: str | None, allowed: Collection[State], verb: str
+) -> Iterator[tuple[Session, Job]]:
+    with transaction() as session:
+        row = find(session, job_id, client, lock=True)
+        if row.state not in allowed:
+            states = ", ".join(sorted(state.value for state in allowed))
+            raise WrongState(f"expected a job to {verb} to be one of {states}, got: {row.state.value}")
+        yield session, row
+        session.flush()
+        session.refresh(row)

@@ -1,0 +1,151 @@
+"""Reading jobs and queues."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
+from service.config import settings
+from service.database import now, standalone
+from service.errors import InvalidRequest, JobNotFound
+from service.jobs.model import WAITING, Event, Job, PausedQueue, Process, State
+from service.queues import MISSED_HEARTBEATS
+
+# Counting further would read the whole backlog; readers show it as "10,000+".
+COUNT_CAP = 10_000
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some jobs, newest first, and where the next page begins."""
+
+    jobs: Sequence[Job]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class QueueStatus:
+    """One queue as it stands; `depth` stops counting at 10,000, `oldest_seconds` is the longest wait past its time."""
+
+    name: str
+    depth: int
+    running: int
+    oldest_seconds: float
+    paused_at: datetime | None
+    paused_by: str | None
+    workers: Sequence[Process]
+
+
+def get(job_id: str, client: str | None) -> Job:
+    """One job; `client` None sees everyone's.
+
+    Raises:
+        JobNotFound: also when the job is another client's.
+    """
+    with standalone() as session:
+        row = find(session, job_id, client)
+        _explain(session, [row])
+        return row
+
+
+def find(session: Session, job_id: str, client: str | None, *, lock: bool = False) -> Job:
+    """As `get`, within `session`; `lock` keeps the row from changing until the transaction ends."""
+    row = session.get(Job, job_id, with_for_update=lock)
+    if row is None or (client is not None and row.client != client):
+        raise JobNotFound
+    return row
+
+
+def page(
+    client: str | None,
+    *,
+    state: str | None = None,
+    task: str | None = None,
+    queue: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page:
+    """Jobs from the newest to the oldest; ids rise with time, so a page neither repeats nor skips while jobs are added.
+
+    Raises:
+        InvalidRequest: the cursor is none of ours.
+    """
+    wanted = {Job.client: client, Job.state: state and State(state), Job.task: task, Job.queue: queue}
+    query = select(Job).where(*(column == value for column, value in wanted.items() if value is not None))
+    if cursor:
+        query = query.where(Job.id < _decode(cursor))
+    with standalone() as session:
+        rows = session.scalars(query.order_by(Job.id.desc()).limit(limit + 1)).all()
+        _explain(session, rows)
+    more = len(rows) > limit
+    return Page(rows[:limit], _encode(rows[limit - 1].id) if more else None)
+
+
+def events(job_id: str, client: str | None) -> Sequence[Event]:
+    """What happened to a job, oldest first.
+
+    Raises:
+        JobNotFound: also when the job is another client's.
+    """
+    with standalone() as session:
+        find(session, job_id, client)
+        return session.scalars(select(Event).where(Event.job_id == job_id).order_by(Event.id)).all()
+
+
+def queues() -> list[QueueStatus]:
+    """Every queue of the policy, with its living workers."""
+    with standalone() as session:
+        paused = {row.name: row for row in session.scalars(select(PausedQueue))}
+        alive = session.scalars(select(Process).where(Process.seen_at > presumed_dead()).order_by(Process.id)).all()
+        return [_queue(session, name, paused.get(name), alive) for name in settings().queues]
+
+
+def presumed_dead() -> now:
+    """The moment before which a process must have been seen to count as alive."""
+    return now(-settings().heartbeat_seconds * MISSED_HEARTBEATS)
+
+
+def _queue(session: Session, name: str, paused: PausedQueue | None, alive: Sequence[Process]) -> QueueStatus:
+    def count(where: ColumnElement[bool]) -> int:
+        capped = select(Job.id).where(Job.queue == name, where).limit(COUNT_CAP).subquery()
+        return session.scalar(select(func.count()).select_from(capped)) or 0
+
+    oldest = select(Job.run_at, now()).where(Job.queue == name, Job.state.in_(WAITING)).order_by(Job.run_at).limit(1)
+    first = session.execute(oldest).first()
+    return QueueStatus(
+        name=name,
+        depth=count(Job.state.in_(WAITING)),
+        running=count(Job.state == State.RUNNING),
+        oldest_seconds=max(0.0, (first[1] - first[0]).total_seconds()) if first else 0.0,
+        paused_at=paused.paused_at if paused else None,
+        paused_by=paused.by if paused else None,
+        workers=[process for process in alive if process.queue == name],
+    )
+
+
+def _explain(session: Session, rows: Sequence[Job]) -> None:
+    """Say of waiting jobs that their queue is paused, which is a fact of the queue and not stored with each job."""
+    if any(row.state in WAITING for row in rows):
+        paused = set(session.scalars(select(PausedQueue.name)))
+        for row in rows:
+            if row.state in WAITING and row.queue in paused:
+                set_committed_value(row, "waiting_for", "pause")
+
+
+def _encode(job_id: str) -> str:
+    return base64.urlsafe_b64encode(job_id.encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> str:
+    try:
+        return str(UUID(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()))
+    except ValueError as error:
+        raise InvalidRequest(
+            "expected cursor to be the next_cursor of an earlier page, got something else; start again without one",
+            field="cursor",
+        ) from error

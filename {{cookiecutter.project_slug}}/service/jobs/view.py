@@ -1,0 +1,58 @@
+"""A job as the world sees it: the same for the API, the command line and webhooks."""
+
+from datetime import datetime
+from typing import Any
+
+from service.jobs.model import Event, Job
+
+
+def job(row: Job) -> dict[str, Any]:
+    """What a client may see of its job; arguments and traceback are the operator's (`details`)."""
+    progress = {"done": row.progress_done, "total": row.progress_total, "message": row.progress_message}
+    return {
+        "id": row.id,
+        "task": row.task,
+        "queue": row.queue,
+        "state": row.state.value,
+        "waiting_for": row.waiting_for,
+        "client": row.client,
+        "attempt": row.attempt,
+        "failures": row.failures,
+        "crashes": row.crashes,
+        "losses": row.losses,
+        "progress": progress if row.progress_done is not None else None,
+        "result": row.result,
+        "error": {"type": row.error_type, "message": row.error_message} if row.error_type else None,
+        "cancel_requested": row.cancel_requested_at is not None,
+        "run_at": moment(row.run_at),
+        "created_at": moment(row.created_at),
+        "started_at": moment(row.started_at),
+        "ended_at": moment(row.ended_at),
+    }
+
+
+def details(row: Job) -> dict[str, Any]:
+    """Everything an operator needs to understand a job."""
+    return job(row) | {
+        "arguments": row.kwargs,
+        "traceback": row.traceback,
+        "worker": row.worker,
+        "deadline": moment(row.deadline),
+        "idempotency_key": row.idempotency_key,
+    }
+
+
+def event(row: Event) -> dict[str, Any]:
+    """One line of a job's history."""
+    return {
+        "at": moment(row.at),
+        "attempt": row.attempt,
+        "event": row.event,
+        "message": row.message,
+        "by": row.by,
+    }
+
+
+def moment(value: datetime | None) -> str | None:
+    """RFC 3339 in UTC, to the millisecond."""
+    return value and value.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""What the service lets be seen: logs, traces, metrics, error events."""

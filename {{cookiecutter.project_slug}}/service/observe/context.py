@@ -1,0 +1,22 @@
+"""What a log line says about the work at hand, carried from the request to the worker in the job's row."""
+
+import structlog
+
+# What a job's row keeps of the request that made it.
+CARRIED = ("request_id",)
+
+
+def current_context() -> dict[str, str]:
+    """What the job made now should remember of this request."""
+    bound = structlog.contextvars.get_contextvars()
+    return {name: bound[name] for name in CARRIED if name in bound}
+
+
+def bind(**fields: object) -> None:
+    """Put fields on every log line of this request or attempt."""
+    structlog.contextvars.bind_contextvars(**fields)
+
+
+def clear() -> None:
+    """Start the next request or attempt with none."""
+    structlog.contextvars.clear_contextvars()

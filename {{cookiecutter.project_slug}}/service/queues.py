@@ -1,0 +1,100 @@
+"""The policy: which queues there are and how each treats its work.
+
+Every number about queues lives here, with its unit; numbers of the environment live in `config.py`.
+The worker's command line, the tasks' presets, the reconciler and the platform's grace periods derive from this file.
+Any field can be overridden for one deployment: `QUEUE_SLOW_CONCURRENCY=4`.
+"""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Queue(BaseModel):
+    """How one queue treats its work; all durations are in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    concurrency: int = Field(ge=1, le=1000, description="jobs one worker runs at once")
+    prefetch: int = Field(ge=1, le=1000, description="messages each of them holds ahead; more is unfair to long jobs")
+    soft_limit: float = Field(gt=0, description="an attempt is asked to stop, and may tidy up")
+    hard_limit: float = Field(gt=0, description="an attempt is killed")
+    max_retries: int = Field(ge=0, le=100, description="failures that are tried again before the dead letter")
+    backoff: float = Field(ge=1, description="the first wait between attempts; it doubles with each failure")
+    backoff_cap: float = Field(ge=1, description="the longest wait between attempts")
+    grace: float = Field(gt=0, description="time to finish after SIGTERM; what is left is handed back")
+    max_tasks_per_child: int = Field(ge=1, description="jobs after which a process is replaced, against slow leaks")
+    max_memory_per_child: int = Field(ge=50_000, description="KiB of memory after which a process is replaced")
+    pool: Literal["prefork"] = Field(
+        default="prefork", description="the one pool of Celery that keeps both limits (threads and solo keep none)"
+    )
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> Self:
+        if self.soft_limit >= self.hard_limit:
+            raise ValueError(
+                f"expected soft_limit to be below hard_limit, got: {self.soft_limit:g} and {self.hard_limit:g}"
+            )
+        return self
+
+
+QUEUES: dict[str, Queue] = {
+    "fast": Queue(
+        concurrency=4,
+        prefetch=4,
+        soft_limit=20,
+        hard_limit=30,
+        max_retries=5,
+        backoff=2,
+        backoff_cap=300,
+        grace=30,
+        max_tasks_per_child=1000,
+        max_memory_per_child=300_000,
+    ),
+    "slow": Queue(
+        concurrency=2,
+        prefetch=1,
+        soft_limit=1500,
+        hard_limit=1800,
+        max_retries=3,
+        backoff=10,
+        backoff_cap=3600,
+        grace=90,
+        max_tasks_per_child=100,
+        max_memory_per_child=600_000,
+    ),
+}
+
+# Periodic work: the task and its crontab line (UTC). Each run is a job with a key of its own, so two beats make one.
+SCHEDULE: dict[str, tuple[str, str]] = {
+    "purge-ended-jobs": ("maintenance.purge", "15 3 * * *"),
+}
+
+# Budgets beside a task's own retries: deaths of the process that ran the job, and of its whole worker.
+MAX_CRASHES = 3
+MAX_LOSSES = 10
+
+# A running job whose worker lives is given up this long after its hard limit.
+DEADLINE_GRACE = 30.0
+
+# Heartbeats a worker may miss before its jobs are queued again.
+MISSED_HEARTBEATS = 3
+
+# The reconciler: seconds between sweeps, rows it mends in one, seconds a doorbell may go unanswered.
+SWEEP_SECONDS = 5.0
+SWEEP_ROWS = 1000
+RING_AGAIN_SECONDS = 15.0
+
+# A cancelled job that does not look is sent the soft limit's signal after this many seconds, and killed after twice that.
+CANCEL_SIGNAL_SECONDS = 10.0
+
+# Sizes in bytes of JSON: what a job may be given, and what it may return.
+MAX_ARGUMENTS = 64 * 1024
+MAX_RESULT = 256 * 1024
+
+# Seconds between two writes of one job's progress: a hotter row bloats PostgreSQL.
+PROGRESS_SECONDS = 1.0
+
+# Redis returns an unacknowledged message after this long; only plain `.delay()` tasks depend on it, and
+# `check` refuses one under twice the longest hard limit.
+VISIBILITY_TIMEOUT = 3600
