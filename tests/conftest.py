@@ -1,0 +1,67 @@
+"""What the tests share: the template, rendered once for each set of answers, and installed once."""
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from cookiecutter.main import cookiecutter
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
+QUESTIONS = json.loads((REPOSITORY / "cookiecutter.json").read_text())
+CHOICES = {name: values for name, values in QUESTIONS.items() if isinstance(values, list) and not name.startswith("_")}
+
+Render = Callable[..., Path]
+
+
+def tool(name: str) -> str:
+    """The path of a program in the environment of these tests."""
+    return str(Path(sys.executable).parent / name)
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings for cookiecutter that keep its notes out of the user's home."""
+    home = tmp_path_factory.mktemp("cookiecutter")
+    path = home / "config.yaml"
+    path.write_text(f"replay_dir: {home}/replay\ncookiecutters_dir: {home}/cookiecutters\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def render(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Render the template with these answers and the defaults for the others, once."""
+
+    @cache
+    def render(**answers: str) -> Path:
+        folder = tmp_path_factory.mktemp("rendered")
+        project = cookiecutter(
+            str(REPOSITORY), no_input=True, extra_context=answers, output_dir=str(folder), config_file=str(config)
+        )
+        return Path(project)
+
+    return render
+
+
+@pytest.fixture(scope="session")
+def project(render: Render) -> Path:
+    """The service that the default answers render."""
+    return render()
+
+
+@pytest.fixture(scope="session")
+def projects(render: Render) -> list[Path]:
+    """One service for every combination of choices."""
+    return [render(**dict(zip(CHOICES, answers, strict=True))) for answers in itertools.product(*CHOICES.values())]
+
+
+@pytest.fixture(scope="session")
+def installed(project: Path) -> Path:
+    """The default service with its environment, as its own Makefile installs it."""
+    subprocess.run(["make", "setup"], cwd=project, check=True)
+    return project
