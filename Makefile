@@ -2,17 +2,20 @@
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test test-containers lint clean
 .DEFAULT_GOAL := help
 
 help: ## List the habits
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -s@ -t
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -s@ -t
 
 demo: $(filter .tools/%,$(UV)) ## Render a service, give it real work, kill a worker, show what became of each job
 	@$(UV) run --quiet --no-dev python -m demo
 
 test: $(filter .tools/%,$(UV)) ## Test the template, and the service that it renders
 	@$(UV) run --quiet pytest
+
+test-containers: $(filter .tools/%,$(UV)) ## Build the image and run the whole stack; needs a Docker engine with Compose
+	@$(UV) run --quiet pytest -m containers
 
 lint: $(filter .tools/%,$(UV)) ## Lint the template's own Python and check its types
 	$(UV) run --quiet ruff check
@@ -23,5 +26,5 @@ clean: ## Remove what the commands above left behind
 	rm -rf .cache .demo .tools .venv uv.lock
 
 .tools/bin/uv:
-	@python3 -m venv .tools || { echo "expected python3 to make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
+	@python3 -m venv .tools || { echo "expected python3 to make environments; on Debian: apt install python3-venv" >&2; exit 1; }
 	@.tools/bin/pip install --quiet --disable-pip-version-check uv

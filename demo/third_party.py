@@ -8,19 +8,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class ThirdParty(ThreadingHTTPServer):
-    """An HTTP server on a free port of this machine that counts the messages it took."""
+    """An HTTP server on a free port that counts the messages it took."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), Handler)
         self.heard: Counter[str] = Counter()
         self.down_once = threading.Semaphore(1)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def url(self, path: str) -> str:
         """The address of one of its paths: /ok, /down-once or /gone."""
-        return f"http://127.0.0.1:{self.server_port}{path}"
+        return f"http://{self.server_address[0]!s}:{self.server_port}{path}"
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,0 +1,122 @@
+"""The rendered image and the whole stack in containers, as `docker compose up` runs them on a fresh clone."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from demo.third_party import ThirdParty
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
+
+JOB_SECONDS = 60
+
+
+@dataclass
+class Stack:
+    """A running stack: where its API is, and the token that it made for this run."""
+
+    project: Path
+    curl: str
+
+    @property
+    def api(self) -> httpx.Client:
+        """The API, with the token that it printed."""
+        token = re.search(r"Bearer ([^'\" ]+)", self.curl)
+        assert token
+        headers = {"Authorization": f"Bearer {token[1]}"}
+        return httpx.Client(base_url="http://127.0.0.1:8000", headers=headers, trust_env=False)
+
+    def end(self, path: str, body: dict[str, object]) -> dict[str, object]:
+        """Send a job and wait for its end."""
+        with self.api as api:
+            accepted = api.post(path, json=body)
+            assert accepted.status_code == httpx.codes.ACCEPTED, accepted.text
+            deadline = time.monotonic() + JOB_SECONDS
+            while time.monotonic() < deadline:
+                job: dict[str, object] = api.get(accepted.headers["Location"]).json()
+                if job["state"] in {"succeeded", "failed", "cancelled"}:
+                    return job
+                time.sleep(0.2)
+        raise AssertionError(f"expected the job to end within {JOB_SECONDS} s, got: {job}")
+
+
+def compose(project: Path, *words: str) -> str:
+    """Run docker compose in the project, and give what it printed."""
+    return subprocess.run(["docker", "compose", *words], cwd=project, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def stack(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack of the default answers, on a copy of what was rendered: a fresh clone has no .venv and no .env."""
+    clone = tmp_path_factory.mktemp("clone") / project.name
+    shutil.copytree(project, clone)
+    (clone / ".env").write_text("OUTBOUND_ALLOW=172.16.0.0/12\n")  # the host, which plays the third party
+    try:
+        subprocess.run(["docker", "compose", "up", "--build", "--detach", "--wait"], cwd=clone, check=True)
+        curl = re.search(r"curl .*", compose(clone, "logs", "--no-log-prefix", "api"))
+        assert curl, "expected the API to print a curl line, got: none"
+        yield Stack(clone, curl[0])
+    finally:
+        subprocess.run(["docker", "compose", "down", "--volumes", "--timeout", "5"], cwd=clone, check=False)
+
+
+@pytest.fixture
+def third_party(stack: Stack) -> ThirdParty:
+    """A server on the host's side of the stack's network."""
+    network = json.loads(subprocess.check_output(["docker", "network", "inspect", f"{stack.project.name}_default"]))
+    return ThirdParty(network[0]["IPAM"]["Config"][0]["Gateway"])
+
+
+def test_the_printed_curl_line_works_when_pasted(stack: Stack) -> None:
+    """In development without API_TOKENS the API makes a token for this run."""
+    answer = subprocess.check_output([*shlex.split(stack.curl), "--silent", "--show-error"], text=True)
+    assert " 202 " in answer
+
+
+def test_a_job_of_the_fast_queue_is_done(stack: Stack, third_party: ThirdParty) -> None:
+    """The third party hears the message."""
+    job = stack.end("/v1/notifications", {"url": third_party.url("/ok"), "message": "order 1"})
+    assert job["state"] == "succeeded", job
+    assert third_party.heard == {"order 1": 1}
+
+
+def test_a_job_of_the_slow_queue_is_done(stack: Stack) -> None:
+    """The report can be fetched, whole."""
+    job = stack.end("/v1/reports", {"title": "Q3", "rows": 1000})
+    assert job["state"] == "succeeded", job
+    with stack.api as api:
+        report = api.get(f"/v1/reports/{job['id']}")
+    assert report.headers["Content-Type"].startswith("text/csv")
+    assert len(report.text.splitlines()) == 1001
+
+
+def test_only_the_api_and_flower_are_published(stack: Stack) -> None:
+    """On this machine alone; the stores belong to the private network."""
+    services = [json.loads(line) for line in compose(stack.project, "ps", "--format", "json").splitlines()]
+    ports = {
+        (each["Service"], port["URL"]) for each in services for port in each["Publishers"] if port["PublishedPort"]
+    }
+    assert ports == {("api", "127.0.0.1"), ("flower", "127.0.0.1")}
+
+
+@pytest.mark.usefixtures("stack")
+def test_flower_asks_for_a_password() -> None:
+    """The one that it made for this run; without it there is nothing to see."""
+    assert httpx.get("http://127.0.0.1:5555/", trust_env=False).status_code == httpx.codes.UNAUTHORIZED
+
+
+def test_nothing_runs_as_root_or_writes_to_its_image(stack: Stack) -> None:
+    """Each role has a user of its own and a file system that is read-only."""
+    identity = compose(
+        stack.project, "exec", "-T", "api", "sh", "-c", "id -u; touch /app/x 2>/dev/null || echo refused"
+    )
+    assert identity.split() == ["10001", "refused"]
