@@ -5,6 +5,7 @@
 
 import os
 import threading
+import time
 from collections import deque
 
 import structlog
@@ -14,7 +15,7 @@ from kombu.exceptions import ChannelError
 
 from service import NAME
 from service.config import settings
-from service.jobs.model import WAITING, Job
+from service.jobs.model import Job
 
 log = structlog.get_logger()
 
@@ -108,13 +109,15 @@ class Ringer:
         self._idle = threading.Event()
         threading.Thread(target=self._run, name="doorbell", daemon=True).start()
 
-    def ring(self, row: Job) -> None:
+    def ring(self, row: Job, delay: float) -> None:
+        """Leave the message to the thread."""
         with self._filled:
             self._idle.clear()
-            self._waiting.append((row.id, row.task, row.queue, 0.0))
+            self._waiting.append((row.id, row.task, row.queue, delay))
             self._filled.notify()
 
     def flush(self, seconds: float) -> bool:
+        """Wait until nothing is left to publish; gives whether that came to pass."""
         return self._idle.wait(seconds)
 
     def _run(self) -> None:
@@ -133,21 +136,22 @@ class Ringer:
                     log.warning("broker unreachable, jobs are accepted and wait", error=type(error).__name__)
                 down = True
                 self._waiting.appendleft(message)
-                threading.Event().wait(RETRY_SECONDS)
+                time.sleep(RETRY_SECONDS)
 
 
 _ringer: Ringer | None = None
 _lock = threading.Lock()
 
 
-def ring(row: Job) -> None:
-    """Say that the job may be ready, without waiting for the broker; nothing is said of one whose time has not come."""
+def ring(row: Job, delay: float = 0.0) -> None:
+    """Say that the job may be ready in `delay` seconds, without waiting for the broker.
+
+    A delay is held in a worker's memory, so it is for waits shorter than the reconciler's interval.
+    """
     global _ringer
-    if row.rung_at is None or row.state not in WAITING:
-        return
     with _lock:
         _ringer = _ringer or Ringer()
-    _ringer.ring(row)
+    _ringer.ring(row, delay)
 
 
 def flush(seconds: float = BROKER_TIMEOUT) -> bool:

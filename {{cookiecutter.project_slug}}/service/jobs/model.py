@@ -41,8 +41,10 @@ def new_id() -> str:
 
 
 _state = Enum(State, native_enum=False, length=16, values_callable=lambda states: [state.value for state in states])
-_waits = text("state IN ('queued', 'retrying')")
-_runs = text("state = 'running'")
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of some rows only, which stays small however many jobs have ended."""
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
 
 
 class Job(Base):
@@ -63,7 +65,7 @@ class Job(Base):
 
     state: Mapped[State] = mapped_column(_state, default=State.QUEUED)
     waiting_for: Mapped[str | None] = mapped_column(Text)
-    run_at: Mapped[datetime] = mapped_column(Timestamp, server_default=now(), default=now())
+    run_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
     expires_at: Mapped[datetime | None] = mapped_column(Timestamp)
     # When its doorbell was last rung; NULL asks the reconciler to ring once run_at has come.
     rung_at: Mapped[datetime | None] = mapped_column(Timestamp)
@@ -90,18 +92,15 @@ class Job(Base):
     started_at: Mapped[datetime | None] = mapped_column(Timestamp)
     ended_at: Mapped[datetime | None] = mapped_column(Timestamp)
 
-    # Partial, so that they stay small however many jobs have ended.
     __table_args__ = (
-        Index("ix_jobs_waiting", "queue", "run_at", postgresql_where=_waits, sqlite_where=_waits),
-        Index("ix_jobs_unrung", "run_at", postgresql_where=text("state IN ('queued', 'retrying') AND rung_at IS NULL"),
-              sqlite_where=text("state IN ('queued', 'retrying') AND rung_at IS NULL")),
-        Index("ix_jobs_running", "worker", "deadline", postgresql_where=_runs, sqlite_where=_runs),
+        _partial("ix_jobs_waiting", "queue", "run_at", where="state IN ('queued', 'retrying')"),
+        _partial("ix_jobs_unrung", "run_at", where="state IN ('queued', 'retrying') AND rung_at IS NULL"),
+        _partial("ix_jobs_running", "worker", "deadline", where="state = 'running'"),
+        _partial("ix_jobs_ended", "ended_at", where="ended_at IS NOT NULL"),
+        _partial("uq_jobs_idempotency", "client", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
         Index("ix_jobs_client", "client", "id"),
         Index("ix_jobs_state", "state", "id"),
-        Index("ix_jobs_ended", "ended_at", postgresql_where=text("ended_at IS NOT NULL"),
-              sqlite_where=text("ended_at IS NOT NULL")),
-        Index("uq_jobs_idempotency", "client", "idempotency_key", unique=True),
-    )  # fmt: skip
+    )
 
 
 class Event(Base):
@@ -166,6 +165,4 @@ class Lease(Base):
 
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     holder: Mapped[str] = mapped_column(Text)
-    # When the holder took it, which a renewal leaves as it is.
-    since: Mapped[datetime] = mapped_column(Timestamp)
     expires_at: Mapped[datetime] = mapped_column(Timestamp)

@@ -14,7 +14,7 @@ from service.database import now, transaction
 from service.errors import IdempotencyConflict, InvalidArguments
 from service.jobs import catalogue, doorbell
 from service.jobs.history import record
-from service.jobs.model import Job
+from service.jobs.model import Job, State
 from service.observe.context import current_context
 from service.queues import MAX_ARGUMENTS
 
@@ -45,11 +45,11 @@ def submit(
     row = _row(name, kwargs, client, idempotency_key, callback_url, run_at, expires_at)
     if session is not None:
         accepted = _insert(session, row)
-        event.listen(session, "after_commit", lambda _: doorbell.ring(accepted), once=True)
+        event.listen(session, "after_commit", lambda _: _ring(accepted), once=True)
         return accepted
     with transaction() as own:
         accepted = _insert(own, row)
-    doorbell.ring(accepted)
+    _ring(accepted)
     return accepted
 
 
@@ -100,6 +100,12 @@ def encode(kwargs: Mapping[str, Any]) -> str:
             f"expected arguments of at most {MAX_ARGUMENTS} bytes, got: {len(text.encode())}; store them and pass a key"
         )
     return text
+
+
+def _ring(accepted: Job) -> None:
+    # Without rung_at its time has not come, and the reconciler will ring.
+    if accepted.rung_at is not None and accepted.state is State.QUEUED:
+        doorbell.ring(accepted)
 
 
 def _insert(session: Session, row: Job) -> Job:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from service.jobs.model import Event, Job
+from service.jobs.query import QueueStatus
 
 
 def job(row: Job) -> dict[str, Any]:
@@ -56,3 +57,26 @@ def event(row: Event) -> dict[str, Any]:
 def moment(value: datetime | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
     return value and value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def queue(status: QueueStatus) -> dict[str, Any]:
+    """One queue: what waits, what runs, who works."""
+    return {
+        "name": status.name,
+        "depth": status.depth,
+        "running": status.running,
+        "oldest_seconds": round(status.oldest_seconds, 3),
+        "paused": status.paused_at is not None,
+        "paused_at": moment(status.paused_at),
+        "paused_by": status.paused_by,
+        "workers": [
+            {
+                "id": process.id,
+                "version": process.version,
+                "host": process.host,
+                "started_at": moment(process.started_at),
+                "seen_at": moment(process.seen_at),
+            }
+            for process in status.workers
+        ],
+    }

@@ -1,1 +1,11 @@
 """What the service lets be seen: logs, traces, metrics, error events."""
+
+from service.config import Settings
+from service.observe import errors, logs, traces
+
+
+def start(settings: Settings, role: str) -> None:
+    """Begin a process: logs always, the others where their variables switch them on."""
+    logs.configure(settings, role)
+    traces.configure(settings)
+    errors.configure(settings, role)

@@ -1,0 +1,63 @@
+"""The command line: the roles that the service runs as, and what its operator does."""
+
+import importlib
+import sys
+
+import click
+
+from service import NAME
+from service.cli.output import Refused
+
+# A command is imported when it is called: the API's process loads no task, a probe of the help loads nothing.
+COMMANDS = {
+    "api": "service.cli.roles",
+    "worker": "service.cli.roles",
+    "beat": "service.cli.roles",
+    "migrate": "service.cli.roles",
+    "flower": "service.cli.roles",
+    "check": "service.cli.check",
+    "tasks": "service.cli.tasks",
+    "jobs": "service.cli.jobs",
+    "queues": "service.cli.queues",
+    "tokens": "service.cli.tokens",
+}
+
+
+class Commands(click.Group):
+    """The commands above, each from its module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which one meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=Commands, name=NAME, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Take work over HTTP, do it on workers, account for it in a database."""
+
+
+def main() -> None:
+    """Exit code 0: done; 1: refused or failed; 2: wrong usage or wrong settings."""
+    # Imported here, so that help works without settings.
+    from service.config import WrongSettings
+
+    try:
+        sys.exit(cli.main(prog_name=NAME, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(1)
+    except WrongSettings as error:
+        click.echo(f"The settings cannot be used:\n{error}", err=True)
+        sys.exit(2)
+    except Refused as error:
+        click.echo(f"{error}", err=True)
+        sys.exit(1)

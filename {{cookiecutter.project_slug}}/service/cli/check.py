@@ -1,0 +1,103 @@
+"""`check`: whether this environment can run the service, said before it matters."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from service.cli.output import Refused, as_json, database_fault, show
+from service.queues import VISIBILITY_TIMEOUT
+
+
+@click.command()
+@as_json
+def check(as_json: bool) -> None:
+    """Check settings, policy, tasks and connections; print what is in force."""
+    from service.config import settings
+    from service.worker.process import command_line
+
+    found = [*_policy(), *_database(), *_broker()]
+    faults = [fault for fault in found if fault]
+    report: dict[str, Any] = {
+        "environment": settings().environment,
+        "version": settings().service_version,
+        "queues": {name: queue.model_dump() for name, queue in settings().queues.items()},
+        "workers": {name: " ".join(["celery", *command_line(name, queue)]) for name, queue in settings().queues.items()},
+        "faults": faults,
+    }
+    if as_json:
+        show(report, as_json)
+    else:
+        for name, line in report["workers"].items():
+            click.echo(f"worker {name}: {line}")
+            click.echo(f"  {', '.join(f'{field}={value}' for field, value in report['queues'][name].items())}")
+    if faults:
+        raise Refused("\n".join(faults))
+    if not as_json:
+        click.echo("settings, policy, tasks, database and broker: nothing wrong")
+
+
+def _policy() -> Iterator[str]:
+    """Tasks that do not import, and contradictions between settings."""
+    from service.config import settings
+    from service.errors import PolicyError
+    from service.worker.app import configure, load_tasks
+
+    app = configure(settings())
+    try:
+        tasks = load_tasks()
+    except PolicyError as error:
+        yield str(error)
+        return
+    longest = max((task.time_limit for task in tasks.values()), default=0)
+    if longest * 2 > VISIBILITY_TIMEOUT:
+        yield (
+            f"VISIBILITY_TIMEOUT: expected at least twice the longest hard limit, {longest:g} s, got: "
+            f"{VISIBILITY_TIMEOUT} s, after which Redis would hand out a `.delay()` task again while it runs; raise it"
+        )
+    unknown = {task.kind for task in tasks.values()} - set(app.queues)
+    yield from (f"queue {kind}: expected it in queues.py, got: none; add it" for kind in sorted(unknown))
+
+
+def _database() -> Iterator[str]:
+    from sqlalchemy.exc import OperationalError
+
+    from service.jobs import schema
+
+    try:
+        if behind := schema.behind():
+            yield f"expected a database at {behind}, got: an older one; run `python -m service migrate`"
+    except OperationalError as error:
+        yield database_fault(error)
+
+
+def _broker() -> Iterator[str]:
+    from service.config import settings
+    from service.jobs.doorbell import Bell
+
+    try:
+        bell = Bell()
+        for name in settings().queues:
+            bell.depth(name)
+    except Exception as error:
+        yield f"expected a broker at BROKER_URL, got: {type(error).__name__}: {error}; start it, or correct BROKER_URL"
+        return
+    yield from _eviction()
+
+
+def _eviction() -> Iterator[str]:
+    """A Redis that evicts would drop doorbells and limits as it pleases."""
+    import redis
+
+    from service.config import settings
+
+    url = settings().broker_url.get_secret_value()
+    if not url.startswith("redis"):
+        return
+    with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+        try:
+            policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
+        except redis.ResponseError:
+            return  # hosted Redis hides its configuration
+    if policy != "noeviction":
+        yield f"broker: expected maxmemory-policy noeviction, got: {policy}, which drops messages; set it"

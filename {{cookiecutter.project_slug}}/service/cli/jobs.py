@@ -1,0 +1,96 @@
+"""`jobs`: what an operator sees of jobs and does to them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from service.cli.output import as_json, operator, show
+from service.jobs import State, operate, query, view
+
+COLUMNS = ("id", "task", "queue", "state", "attempt", "client", "created_at")
+OPERATOR = "operator"
+
+
+@click.group()
+def jobs() -> None:
+    """See and mend jobs."""
+
+
+@jobs.command("list")
+@click.option("--state", type=click.Choice([state.value for state in State]))
+@click.option("--task")
+@click.option("--queue")
+@click.option("--client", help="Only this client's jobs.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--cursor", help="The next_cursor of the page before.")
+@as_json
+@operator
+def list_(as_json: bool, client: str | None, **filters: Any) -> None:
+    """List jobs, newest first; `--state failed` are the dead letters."""
+    page = query.page(client, **filters)
+    rows = [view.job(row) for row in page.jobs]
+    if as_json:
+        show({"jobs": rows, "next_cursor": page.next_cursor}, as_json)
+        return
+    show(rows, as_json, COLUMNS)
+    if page.next_cursor:
+        click.echo(f"more: --cursor {page.next_cursor}")
+
+
+@jobs.command("show")
+@click.argument("job_id", type=click.UUID)
+@as_json
+@operator
+def show_(job_id: str, as_json: bool) -> None:
+    """Show one job: its arguments, its error, and all that happened to it."""
+    row = query.get(str(job_id), None)
+    events = [view.event(event) for event in query.events(row.id, None)]
+    if as_json:
+        show(view.details(row) | {"events": events}, as_json)
+        return
+    details = view.details(row)
+    traceback = details.pop("traceback")
+    show(details, as_json)
+    click.echo()
+    show(events, as_json, ("at", "attempt", "event", "message", "by"))
+    if traceback:
+        click.echo(f"\n{traceback.rstrip()}")
+
+
+def _act(name: str, act: Callable[..., Any], help_: str) -> None:
+    @jobs.command(name, help=help_)
+    @click.argument("job_id", type=click.UUID)
+    @as_json
+    @operator
+    def command(job_id: str, as_json: bool) -> None:
+        row = act(str(job_id), by=OPERATOR, client=None)
+        show(view.job(row) if as_json else {"id": row.id, "state": row.state.value}, as_json)
+
+
+_act("retry", operate.retry, "Queue a failed or cancelled job again, its budgets whole.")
+_act("cancel", operate.cancel, "Cancel what waits; ask what runs to stop.")
+_act("discard", operate.discard, "Take a failed job out of the dead letters.")
+
+
+@jobs.command()
+@click.argument("job_id", type=click.UUID)
+@click.argument("queue")
+@as_json
+@operator
+def move(job_id: str, queue: str, as_json: bool) -> None:
+    """Let a waiting job run on another queue."""
+    row = operate.move(str(job_id), queue, by=OPERATOR, client=None)
+    show(view.job(row) if as_json else {"id": row.id, "queue": row.queue}, as_json)
+
+
+@jobs.command()
+@click.option("--older-than-days", type=click.FloatRange(0), help="Instead of JOB_RETENTION_DAYS.")
+@as_json
+@operator
+def purge(older_than_days: float | None, as_json: bool) -> None:
+    """Delete jobs that ended long ago."""
+    from service.config import settings
+
+    days = settings().job_retention_days if older_than_days is None else older_than_days
+    show({"deleted": operate.purge(days)}, as_json)

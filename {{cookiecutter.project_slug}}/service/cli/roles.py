@@ -1,0 +1,98 @@
+"""The processes that the service runs as."""
+
+import secrets
+import sys
+
+import click
+
+from service.cli.output import Refused, as_json, database_fault, show
+from service.queues import QUEUES
+
+
+def _begin(role: str) -> None:
+    """Settings, logs, error events, traces: what every process has before it does anything."""
+    from service import observe
+    from service.config import settings
+
+    observe.start(settings(), role)
+
+
+@click.command()
+def api() -> None:
+    """Answer HTTP requests."""
+    _begin("api")
+    from service.api.app import run
+
+    run()
+
+
+@click.command()
+@click.argument("queue", type=click.Choice(list(QUEUES)))
+def worker(queue: str) -> None:
+    """Do the work of one queue."""
+    _begin(f"worker-{queue}")
+    _demand_migrated()
+    from service.worker import process
+
+    sys.exit(process.run(queue))
+
+
+@click.command()
+def beat() -> None:
+    """Submit periodic jobs; a second one waits until the first is gone."""
+    _begin("beat")
+    _demand_migrated()
+    from service.worker import beat
+
+    sys.exit(beat.run())
+
+
+@click.command()
+@as_json
+def migrate(as_json: bool) -> None:
+    """Bring the database to this version, and write down which tasks there are."""
+    _begin("migrate")
+    from sqlalchemy.exc import OperationalError
+
+    from service.jobs import catalogue, schema
+    from service.worker import announce
+    from service.worker.app import load_tasks
+
+    try:
+        before, after = schema.upgrade()
+        tasks = load_tasks()
+        catalogue.announce(announce.entries(tasks))
+    except OperationalError as error:
+        raise Refused(database_fault(error)) from error
+    show({"from": before, "to": after, "tasks": sorted(tasks)}, as_json)
+
+
+@click.command()
+def flower() -> None:
+    """Watch the workers in a browser (Celery's Flower), behind a password."""
+    _begin("flower")
+    from service.config import settings
+    from service.worker.app import configure
+
+    password = settings().flower_password.get_secret_value()
+    if not password:
+        if settings().deployed:
+            raise Refused("FLOWER_PASSWORD: expected a password, got: nothing; set it (`openssl rand -hex 16` makes one)")
+        password = secrets.token_urlsafe(12)
+        click.echo(f"Flower: http://127.0.0.1:{settings().flower_port}/ user: flower password: {password} (for this run)")
+    arguments = ["flower", f"--port={settings().flower_port}", f"--basic-auth=flower:{password}", "--logging=warning"]
+    configure(settings()).start([*arguments, f"--address={settings().host}"])
+
+
+def _demand_migrated() -> None:
+    """End with a sentence where the database is away, or older than this version."""
+    from sqlalchemy.exc import OperationalError
+
+    from service.jobs import schema
+
+    try:
+        behind = schema.behind()
+    except OperationalError as error:
+        raise Refused(database_fault(error)) from error
+    if behind:
+        raise Refused(f"expected a database at {behind}, got: an older one; run `python -m service migrate`")

@@ -1,0 +1,113 @@
+"""What becomes of jobs whose attempt did not live to say: crashed, timed out, lost, overdue, or handed back."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from service.database import now, standalone, transaction
+from service.jobs import doorbell
+from service.jobs.history import record
+from service.jobs.model import WAITING, Job, Process, State
+from service.jobs.query import presumed_dead
+from service.queues import MAX_CRASHES, MAX_LOSSES, SWEEP_ROWS
+
+Budget = Literal["crashes", "losses"]
+
+# The type of the dead letter when a budget is used up, and how large the budget is.
+ENDS: dict[Budget, tuple[str, int]] = {"crashes": ("poison", MAX_CRASHES), "losses": ("lost", MAX_LOSSES)}
+
+# Seconds before a job whose process died is tried again; it doubles with each crash.
+CRASH_BACKOFF = 0.5
+
+
+def crashed(job_id: str, worker: str, reason: str) -> None:
+    """The process that ran the job died; its worker lives and says so."""
+    _abandon((Job.id == job_id) & (Job.worker == worker), "crashes", "crashed", reason)
+
+
+def lost() -> int:
+    """Queue the jobs of workers that missed their heartbeats; gives how many there were."""
+    alive = select(Process.id).where(Process.seen_at > presumed_dead())
+    return _abandon(Job.worker.not_in(alive), "losses", "lost", "its worker was not heard of any more")
+
+
+def overdue() -> int:
+    """Queue the jobs that ran past their deadline although their worker lives; gives how many there were."""
+    return _abandon(Job.deadline < now(), "losses", "overdue", "its worker lives, and has forgotten it")
+
+
+def hand_back(worker: str) -> list[int]:
+    """Queue what a worker that must stop has not finished, counted in no budget; gives the processes that ran it."""
+    with transaction() as session:
+        rows = _running(session, Job.worker == worker)
+        pids = [row.pid for row in rows if row.pid is not None]
+        for row in rows:
+            _queue_again(session, row, "handed back", "its worker was stopped")
+    for row in rows:
+        doorbell.ring(row)
+    return pids
+
+
+def running(job_id: str, worker: str) -> Job | None:
+    """The job, if this worker has it in hand."""
+    with standalone() as session:
+        return session.scalar(select(Job).where(Job.id == job_id, Job.worker == worker, Job.state == State.RUNNING))
+
+
+def cancelled_processes(worker: str) -> list[tuple[int, float]]:
+    """The processes of this worker whose job was cancelled, and how many seconds ago."""
+    with standalone() as session:
+        mine = (Job.worker == worker, Job.state == State.RUNNING, Job.pid.is_not(None))
+        query = select(Job.pid, Job.cancel_requested_at, now()).where(*mine, Job.cancel_requested_at.is_not(None))
+        return [(pid, (present - asked).total_seconds()) for pid, asked, present in session.execute(query)]
+
+
+def expire() -> int:
+    """Cancel what nobody wanted any more by the time it could have run; gives how many there were."""
+    with transaction() as session:
+        query = select(Job).where(Job.state.in_(WAITING), Job.expires_at < now()).limit(SWEEP_ROWS)
+        rows = session.scalars(query.with_for_update(skip_locked=True)).all()
+        for row in rows:
+            _end(session, row, State.CANCELLED, "expired", "it was not wanted after its expires_at")
+    return len(rows)
+
+
+def _abandon(which: ColumnElement[bool], budget: Budget, event: str, reason: str) -> int:
+    again: list[tuple[Job, float]] = []
+    with transaction() as session:
+        rows = _running(session, which)
+        for row in rows:
+            spent = getattr(row, budget) + 1
+            setattr(row, budget, spent)
+            type_, limit = ENDS[budget]
+            if row.cancel_requested_at is not None:
+                _end(session, row, State.CANCELLED, "cancelled", reason)
+            elif spent >= limit:
+                row.error_type, row.error_message = type_, f"{event} {spent} times, the last time: {reason}"
+                _end(session, row, State.FAILED, "failed", f"{type_}: {row.error_message}")
+            else:
+                wait = CRASH_BACKOFF * 2 ** (spent - 1) if budget == "crashes" else 0.0
+                _queue_again(session, row, event, reason, wait)
+                again.append((row, wait))
+    for row, wait in again:
+        doorbell.ring(row, wait)
+    return len(rows)
+
+
+def _running(session: Session, which: ColumnElement[bool]) -> Sequence[Job]:
+    query = select(Job).where(Job.state == State.RUNNING, which).limit(SWEEP_ROWS)
+    return session.scalars(query.with_for_update(skip_locked=True)).all()
+
+
+def _queue_again(session: Session, row: Job, event: str, reason: str, wait: float = 0.0) -> None:
+    record(session, row, event, reason, by=row.worker)
+    row.state, row.run_at, row.rung_at = State.QUEUED, now(wait), now(wait)
+    row.worker = row.pid = row.deadline = None
+
+
+def _end(session: Session, row: Job, state: State, event: str, reason: str) -> None:
+    record(session, row, event, reason, by=row.worker)
+    row.state, row.ended_at, row.waiting_for = state, now(), None
+    row.worker = row.pid = row.deadline = None

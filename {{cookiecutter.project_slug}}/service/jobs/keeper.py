@@ -1,0 +1,119 @@
+"""The thread beside a worker's or beat's own loop: it says that the process lives, and reconciles while it leads."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.config import settings
+from service.jobs import processes, reconcile
+from service.jobs.doorbell import Bell
+from service.queues import MISSED_HEARTBEATS, SWEEP_SECONDS
+
+log = structlog.get_logger()
+
+# Seconds between two looks at whether there is something to do.
+TICK_SECONDS = 0.25
+
+
+class Keeper(threading.Thread):
+    """Keeps one process's row and file fresh, carries out what its main loop reports, and reconciles in turn.
+
+    `alive` says whether the main loop moves: when it does not, nothing is written, and the platform and the other
+    workers draw their conclusions. `tend` is called several times a second, and `on_cancel` with each heartbeat
+    while a job of this process is asked to stop.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        queue_name: str | None,
+        *,
+        alive: Callable[[], bool] = lambda: True,
+        tend: Callable[[], None] = lambda: None,
+        on_cancel: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(name="keeper", daemon=True)
+        self.process = processes.name(role, queue_name)
+        self.file = settings().state_dir / f"{role}{f'-{queue_name}' if queue_name else ''}.heartbeat"
+        self._role, self._queue = role, queue_name
+        self._alive, self._tend, self._on_cancel = alive, tend, on_cancel
+        self._reports: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._bell = Bell()
+        self._leads = False
+        # Since when the store has answered without a gap; before one whole heartbeat limit nobody is presumed dead.
+        self._store_since = self._store_seen = time.monotonic()
+
+    def report(self, act: Callable[[], object]) -> None:
+        """Do this to the store soon, again until it is done; never blocks."""
+        self._reports.put(act)
+
+    def beat(self) -> None:
+        """One heartbeat.
+
+        Raises:
+            SQLAlchemyError: the store is away.
+        """
+        pulse = processes.pulse(self.process, self._role, self._queue)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.touch()
+        self._leads = self._leads or pulse.leaderless
+        if pulse.cancels:
+            self._on_cancel()
+
+    def run(self) -> None:
+        """Until `stop`: whatever the store does, this thread goes on."""
+        next_beat = next_sweep = time.monotonic()
+        while not self._stop.wait(TICK_SECONDS):
+            try:
+                self._do_reports()
+                self._tend()
+                if time.monotonic() >= next_beat and self._alive():
+                    self.beat()
+                    self._store_answered()
+                    next_beat = time.monotonic() + settings().heartbeat_seconds
+                if self._leads and time.monotonic() >= next_sweep:
+                    self._leads = reconcile.sweep(self.process, self._bell, may_bury=self._may_bury())
+                    self._store_answered()
+                    next_sweep = time.monotonic() + SWEEP_SECONDS
+            except SQLAlchemyError as error:
+                log.warning("store unreachable, trying again", error=type(error).__name__)
+                self._store_since = time.monotonic()
+                self._stop.wait(1.0)
+
+    def stop(self) -> None:
+        """Do what was reported and end; the process's row and file go with it."""
+        self._stop.set()
+        self.join()
+        try:
+            self._do_reports()
+            processes.farewell(self.process)
+        except SQLAlchemyError as error:
+            log.warning("store unreachable, others will notice that this process ended", error=type(error).__name__)
+        self.file.unlink(missing_ok=True)
+
+    def _do_reports(self) -> None:
+        while not self._reports.empty():
+            act = self._reports.get()
+            try:
+                act()
+            except SQLAlchemyError:
+                self._reports.put(act)
+                raise
+
+    def _limit(self) -> float:
+        return settings().heartbeat_seconds * MISSED_HEARTBEATS
+
+    def _store_answered(self) -> None:
+        # A gap as long as the limit may have silenced everybody: this process was frozen, or the store was.
+        present = time.monotonic()
+        if present - self._store_seen > self._limit():
+            self._store_since = present
+        self._store_seen = present
+
+    def _may_bury(self) -> bool:
+        return time.monotonic() - self._store_since > self._limit()

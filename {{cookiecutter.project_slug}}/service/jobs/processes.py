@@ -1,0 +1,116 @@
+"""Who lives: the rows of workers and beats, and the leases that let one of them do what only one may do."""
+
+import os
+import socket
+from dataclasses import dataclass
+
+from sqlalchemy import Update, delete, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from service.config import settings
+from service.database import now, standalone
+from service.jobs.model import WAITING, Job, Lease, Process, State, new_id
+from service.jobs.query import presumed_dead
+from service.queues import RING_AGAIN_SECONDS, SWEEP_SECONDS
+
+# A leader that stays away this long is replaced.
+LEASE_SECONDS = 3 * SWEEP_SECONDS
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """What a heartbeat learns in the same statement: are there duties for this process?"""
+
+    cancels: bool
+    leaderless: bool
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the leader's one statement saw that wants mending."""
+
+    lost: bool
+    overdue: bool
+    due: bool
+    unanswered: bool
+    expired: bool
+
+
+def name(role: str, queue: str | None) -> str:
+    """An id for this process that no other has or had: `worker-fast@host:pid:…`."""
+    return f"{role}{f'-{queue}' if queue else ''}@{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
+
+
+def pulse(process: str, role: str, queue: str | None) -> Pulse:
+    """Say that this process lives."""
+    cancels = exists().where(Job.worker == process, Job.state == State.RUNNING, Job.cancel_requested_at.is_not(None))
+    leaderless = exists().where(Lease.name == "reconciler", Lease.expires_at < now())
+    with standalone() as session:
+        seen = session.execute(
+            update(Process)
+            .where(Process.id == process)
+            .values(seen_at=now())
+            .returning(cancels.label("cancels"), leaderless.label("leaderless"))
+        ).first()
+        if seen is None:
+            _introduce(session, process, role, queue)
+            return Pulse(cancels=False, leaderless=True)
+    return Pulse(**seen._asdict())
+
+
+def farewell(process: str) -> None:
+    """Say that this process ends, and let go of what it leads, so that nobody waits for it."""
+    with standalone() as session:
+        session.execute(delete(Process).where(Process.id == process))
+        session.execute(update(Lease).where(Lease.holder == process).values(expires_at=now()))
+
+
+def forget_dead() -> None:
+    """Drop rows of processes that have been silent for an hour."""
+    with standalone() as session:
+        session.execute(delete(Process).where(Process.seen_at < now(-3600)))
+
+
+def hold(lease: str, process: str) -> bool:
+    """Take or keep a lease; gives whether this process has it now."""
+    with standalone() as session:
+        return session.execute(_taking(lease, process).returning(Lease.name)).first() is not None
+
+
+def lead(process: str) -> Findings | None:
+    """Take or keep the reconciler's lease, and look round in the same statement; None when another leads."""
+    waiting = Job.state.in_(WAITING)
+    alive = select(Process.id).where(Process.seen_at > presumed_dead())
+    findings = {
+        "lost": (Job.state == State.RUNNING) & Job.worker.not_in(alive),
+        "overdue": (Job.state == State.RUNNING) & (Job.deadline < now()),
+        "due": waiting & Job.rung_at.is_(None) & (Job.run_at < now(SWEEP_SECONDS)),
+        "unanswered": waiting & (Job.rung_at < now(-RING_AGAIN_SECONDS)) & (Job.run_at < now()),
+        "expired": waiting & (Job.expires_at < now()),
+    }
+    columns = [exists().where(condition).label(label) for label, condition in findings.items()]
+    with standalone() as session:
+        found = session.execute(_taking("reconciler", process).returning(*columns)).first()
+    return Findings(**found._asdict()) if found else None
+
+
+def _taking(lease: str, process: str) -> Update:
+    return (
+        update(Lease)
+        .where(Lease.name == lease, or_(Lease.holder == process, Lease.expires_at < now()))
+        .values(holder=process, expires_at=now(LEASE_SECONDS))
+    )
+
+
+def _introduce(session: Session, process: str, role: str, queue: str | None) -> None:
+    session.add(
+        Process(
+            id=process,
+            role=role,
+            queue=queue,
+            version=settings().service_version,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+    )
+    session.commit()

@@ -1,0 +1,1 @@
+"""The tables of what this service does: one module for each capability."""

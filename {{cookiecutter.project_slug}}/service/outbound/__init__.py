@@ -1,0 +1,1 @@
+"""Calls to third parties: one HTTP client, and the guards it works behind."""

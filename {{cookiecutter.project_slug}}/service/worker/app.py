@@ -1,0 +1,94 @@
+"""The Celery application: complete at import but for the environment, which `configure` brings."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from celery import Celery
+from celery.app.task import Task
+
+from service import NAME
+from service.config import Settings
+from service.jobs.doorbell import broker_queue
+from service.jobs.keeper import Keeper
+from service.queues import QUEUES, VISIBILITY_TIMEOUT, Queue
+from service.worker import policy
+
+TASKS = "service.tasks"
+
+
+class App(Celery):
+    """Celery with tasks named after module and function, and held to the policy where they are defined."""
+
+    queues: Mapping[str, Queue] = QUEUES
+    # Set by the worker's parent process.
+    keeper: Keeper
+
+    def gen_task_name(self, name: str, module: str) -> str:
+        """`reports.export`, never the queue: moving a task to another queue strands no message."""
+        return f"{module.removeprefix(TASKS + '.')}.{name}"
+
+    def task(self, *args: Any, **options: Any) -> Any:
+        """As Celery's, but made at once, so that a task against the policy does not import."""
+        return super().task(*args, **{"lazy": False, **options})
+
+    def _task_from_fun(self, fun: Any, *args: Any, **options: Any) -> Task:
+        task: Task = super()._task_from_fun(fun, *args, **options)
+        if fun.__module__.partition(".")[0] != "celery":
+            policy.check(task)
+        return task
+
+
+app = App(NAME)
+app.conf.update(
+    # The message is the second line of defence; the row is the first.
+    task_acks_late=True,
+    task_reject_on_worker_lost=False,
+    task_acks_on_failure_or_timeout=True,
+    # Results live in the row: no backend that fills, fails, or turns a success into a failure.
+    result_backend=None,
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    # JSON only: a pickle in the queue would be remote code execution.
+    task_serializer="json",
+    accept_content=["json"],
+    task_create_missing_queues=False,
+    task_default_queue=f"{NAME}.fast",
+    task_queues=[broker_queue(name) for name in QUEUES],
+    enable_utc=True,
+    timezone="UTC",
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_enable_remote_control=True,
+    worker_send_task_events=True,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_proc_alive_timeout=30,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        # The stock interval and throttle make a sweep of it every 100 seconds only.
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 10,
+        "socket_connect_timeout": 5,
+        "socket_timeout": 30,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    },
+)
+
+
+def configure(settings: Settings) -> App:
+    """Bring the environment to the application; each role does this once."""
+    app.queues = settings.queues
+    app.conf.broker_url = settings.broker_url.get_secret_value()
+    return app
+
+
+def load_tasks() -> dict[str, Task]:
+    """Import every module of `service/tasks/`; gives the service's tasks by name."""
+    for module in pkgutil.iter_modules(importlib.import_module(TASKS).__path__, f"{TASKS}."):
+        importlib.import_module(module.name)
+    return {name: task for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")}

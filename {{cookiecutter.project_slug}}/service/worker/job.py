@@ -1,0 +1,94 @@
+"""The job as the task sees it: `self.job`."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from service import database
+from service.errors import JobCancelled
+from service.jobs import Job, attempts, submit
+from service.queues import PROGRESS_SECONDS
+
+
+class RunningJob:
+    """One attempt at a job. Its effects in the database and its success are committed together, or not at all."""
+
+    def __init__(self, row: Job) -> None:
+        self.id = row.id
+        self.attempt = row.attempt
+        self.row = row
+        self._effects = ExitStack()
+        self._session: Session | None = None
+        self._next: list[tuple[str, Mapping[str, Any], datetime | None]] = []
+        self._looked_at = float("-inf")
+
+    def progress(self, done: int, total: int | None = None, message: str | None = None) -> None:
+        """Say how far the work is; written at most once a second, and not inside `transaction`.
+
+        Raises:
+            JobCancelled: somebody cancelled the job.
+            AttemptLost: the job went on without this attempt.
+        """
+        if self._may_look() or done == total:
+            self._obey(attempts.progress(self.row, done, total, message))
+
+    def log(self, message: str) -> None:
+        """Add a line to the job's history.
+
+        Raises:
+            AttemptLost: as for `progress`.
+        """
+        attempts.log(self.row, message)
+
+    def check_cancelled(self) -> None:
+        """Look whether to stop, once a second at most.
+
+        Raises:
+            JobCancelled, AttemptLost: as for `progress`.
+        """
+        if self._may_look():
+            self._obey(attempts.asked_to_stop(self.row))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session whose changes are committed with the job's success, once the task has returned.
+
+        Open it last: on SQLite everybody else's writing waits for it.
+        """
+        if self._session is None:
+            self._session = self._effects.enter_context(database.transaction())
+        yield self._session
+
+    def submit(self, name: str, kwargs: Mapping[str, Any], *, run_at: datetime | None = None) -> None:
+        """Submit the next job with this one's success: both are committed, or neither."""
+        self._next.append((name, kwargs, run_at))
+
+    def succeed(self, result: Any) -> None:
+        """Commit the effects, the next jobs and the success.
+
+        Raises:
+            AttemptLost: as for `progress`; nothing of this attempt is kept then.
+        """
+        with self._effects:
+            session = self._session or self._effects.enter_context(database.transaction())
+            for name, kwargs, run_at in self._next:
+                submit(name, kwargs, client=self.row.client, run_at=run_at, session=session)
+            attempts.succeed(session, self.row, result)
+
+    def abandon(self, error: BaseException) -> None:
+        """Roll back whatever `transaction` did."""
+        self._effects.__exit__(type(error), error, error.__traceback__)
+
+    def _may_look(self) -> bool:
+        if self._session is not None or time.monotonic() - self._looked_at < PROGRESS_SECONDS:
+            return False
+        self._looked_at = time.monotonic()
+        return True
+
+    def _obey(self, cancelled: bool) -> None:
+        if cancelled:
+            raise JobCancelled

@@ -1,0 +1,113 @@
+"""The worker's parent process: started from the policy, kept alive or given up by its keeper, stopped within its grace."""
+
+import contextlib
+import os
+import signal
+import time
+from typing import Any
+
+import structlog
+from celery import signals
+
+from service import NAME
+from service.config import settings
+from service.jobs import casualties, catalogue
+from service.jobs.keeper import Keeper
+from service.queues import CANCEL_SIGNAL_SECONDS, Queue
+from service.worker import announce, patches, runner
+from service.worker.app import App, configure, load_tasks
+
+log = structlog.get_logger()
+
+# Seconds without a turn of the consumer's loop before it counts as stuck.
+STUCK_SECONDS = 30.0
+
+
+def command_line(name: str, queue: Queue) -> list[str]:
+    """Celery's own command line for one queue: nothing about a worker is configured anywhere else."""
+    return [
+        "worker",
+        f"--queues={NAME}.{name}",
+        f"--hostname={name}@%h",
+        f"--concurrency={queue.concurrency}",
+        f"--prefetch-multiplier={queue.prefetch}",
+        f"--pool={queue.pool}",
+        "--optimization=fair",
+        f"--max-tasks-per-child={queue.max_tasks_per_child}",
+        f"--max-memory-per-child={queue.max_memory_per_child}",
+        f"--loglevel={settings().log_level}",
+        "--without-gossip",
+        "--without-mingle",
+    ]
+
+
+def run(name: str) -> int:
+    """Work on one queue until SIGTERM; gives the exit code."""
+    app = configure(settings())
+    catalogue.announce(announce.entries(load_tasks()))
+    queue = settings().queues[name]
+    patches.apply()
+    worker = Worker(name, queue, app)
+    worker.keeper.start()
+    try:
+        return int(app.worker_main(command_line(name, queue)) or 0)
+    finally:
+        worker.keeper.stop()
+
+
+class Worker:
+    """What goes on in the parent beside Celery: the keeper, and the end."""
+
+    def __init__(self, name: str, queue: Queue, app: App) -> None:
+        self.keeper = Keeper("worker", name, alive=self._alive, tend=self._tend, on_cancel=self._stop_cancelled)
+        self._grace = queue.grace
+        self._consumer: Any = None
+        self._turned_at = time.monotonic()
+        self._stop_at: float | None = None
+        app.keeper = self.keeper
+        runner.worker_name = self.keeper.process
+        signals.worker_ready.connect(self._ready, weak=False)
+        signals.worker_shutting_down.connect(self._shutting_down, weak=False)
+        signals.worker_process_init.connect(_in_child, weak=False)
+
+    def _ready(self, sender: Any, **_: Any) -> None:
+        self._consumer = sender
+        sender.hub.timer.call_repeatedly(1.0, self._turn)
+        log.info("worker ready", process=self.keeper.process)
+
+    def _turn(self) -> None:
+        self._turned_at = time.monotonic()
+
+    def _alive(self) -> bool:
+        """Whether the consumer's loop turns, or has a good reason not to: it connects again, or stops."""
+        connecting = self._consumer is None or self._consumer.connection is None
+        return connecting or self._stop_at is not None or time.monotonic() - self._turned_at < STUCK_SECONDS
+
+    def _shutting_down(self, **_: Any) -> None:
+        self._stop_at = self._stop_at or time.monotonic() + self._grace
+        log.info("worker stopping", grace=self._grace)
+
+    def _tend(self) -> None:
+        if self._stop_at is not None and time.monotonic() >= self._stop_at:
+            self._stop_at = float("inf")
+            _kill(casualties.hand_back(self.keeper.process), signal.SIGKILL)
+
+
+    def _stop_cancelled(self) -> None:
+        """A job that was cancelled and does not look is sent the soft limit's signal, and in the end killed."""
+        for pid, seconds in casualties.cancelled_processes(self.keeper.process):
+            if seconds >= 2 * CANCEL_SIGNAL_SECONDS:
+                _kill([pid], signal.SIGKILL)
+            elif seconds >= CANCEL_SIGNAL_SECONDS:
+                _kill([pid], signal.SIGUSR1)
+
+
+def _in_child(**_: Any) -> None:
+    """The parent alone answers SIGTERM: a signal to the whole group must not kill what runs."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _kill(pids: list[int], how: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, how)

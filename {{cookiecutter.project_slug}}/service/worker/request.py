@@ -1,0 +1,47 @@
+"""A message in the worker's parent process: how a job ends whose child could not say so itself."""
+
+from functools import partial
+from typing import Any
+
+from billiard.exceptions import TimeLimitExceeded
+from celery.worker.request import Request
+from celery.worker.state import task_ready
+
+from service.jobs import casualties
+from service.worker import outcome, runner
+
+
+class JobRequest(Request):  # type: ignore[misc]
+    """Celery's request, whose ends are rows; plain `.delay()` messages end as Celery says."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether the message is a doorbell."""
+        return bool(self.request_dict.get("durable"))
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """The hard limit killed the child; stock Celery would signal the failure twice and forget the job."""
+        if soft or not self.durable:
+            super().on_timeout(soft, timeout)
+            return
+        self._end(partial(_timed_out, self.task, self.id, TimeLimitExceeded(timeout)))
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """The child died, or raised beyond what the runner catches; a job it had in hand is queued at once."""
+        if not self.durable:
+            super().on_failure(exc_info, send_failed_event, return_ok)
+        elif not isinstance(exc_info.exception, TimeLimitExceeded):
+            reason = f"{type(exc_info.exception).__name__}: {exc_info.exception}"
+            self._end(partial(casualties.crashed, self.id, runner.worker_name, reason))
+
+    def _end(self, act: Any) -> None:
+        # The store is written by the keeper's thread: the consumer's loop must not wait for a database.
+        task_ready(self)
+        self.app.keeper.report(act)
+        self.acknowledge()
+
+
+def _timed_out(task: Any, job_id: str, error: TimeLimitExceeded) -> None:
+    row = casualties.running(job_id, runner.worker_name)
+    if row is not None:
+        outcome.settle(task, row, error)

@@ -1,0 +1,95 @@
+"""The base classes of tasks, with every preset of the policy."""
+
+from typing import Any, ClassVar
+
+from celery import Task
+from celery.exceptions import Retry
+
+from service.jobs.backoff import wait
+from service.queues import Queue
+from service.worker import runner
+from service.worker.job import RunningJob
+
+
+class DurableTask(Task):
+    """A task whose work is a row: submitted it is durable, `.delay()` stays what Celery says it is."""
+
+    abstract = True
+    kind: ClassVar[str]
+    Request = "service.worker.request:JobRequest"
+
+    acks_late = True
+    ignore_result = True
+    reject_on_worker_lost = False
+    track_started = False
+    serializer = "json"
+    # Celery's own backoff can come to no wait at all; `retry` below has the service's.
+    retry_backoff = False
+
+    @property
+    def policy(self) -> Queue:
+        """The numbers of this task's queue."""
+        return self.app.queues[self.kind]  # type: ignore[no-any-return, attr-defined]
+
+    @property
+    def queue(self) -> str:
+        """The broker's queue for `.delay()`."""
+        return f"{self.app.main}.{self.kind}"
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds until the process that runs it is killed."""
+        return self.policy.hard_limit
+
+    @property
+    def soft_time_limit(self) -> float:
+        """Seconds until SoftTimeLimitExceeded is raised in it."""
+        return self.policy.soft_limit
+
+    @property
+    def max_retries(self) -> int:
+        """Failures that are tried again."""
+        return self.policy.max_retries
+
+    @property
+    def job(self) -> RunningJob:
+        """The durable job that runs now.
+
+        Raises:
+            RuntimeError: this is a plain Celery call.
+        """
+        job = getattr(self.request, "job", None)
+        if job is None:
+            raise RuntimeError(
+                f"expected {self.name} to run as a durable job, got: a plain Celery call; "
+                f'use service.jobs.submit("{self.name}", ...)'
+            )
+        return job  # type: ignore[no-any-return]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run for the row that the message speaks of; a message of `.delay()` speaks of none."""
+        if getattr(self.request, "durable", False):
+            return runner.run(self, self.request.id)
+        return super().__call__(*args, **kwargs)
+
+    def retry(self, *args: Any, exc: Exception | None = None, countdown: float | None = None, **options: Any) -> Any:
+        """As Celery's; for a durable job the row waits, and no message has to reach the broker."""
+        if getattr(self.request, "durable", False):
+            raise Retry(exc=exc, when=countdown)
+        if countdown is None and not options.get("eta"):
+            countdown = wait(self.policy, self.request.retries + 1)
+        return super().retry(*args, exc=exc, countdown=countdown, **options)
+
+
+class FastTask(DurableTask):
+    """Work of seconds, on the queue `fast`."""
+
+    abstract = True
+    kind = "fast"
+
+
+class SlowTask(DurableTask):
+    """Work of minutes, on the queue `slow`."""
+
+    abstract = True
+    kind = "slow"
