@@ -6,7 +6,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 .DEFAULT_GOAL := help
 
 help: ## List the habits
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -s@ -t
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: $(filter .tools/%,$(UV)) ## Render a service, give it real work, kill a worker, show what became of each job
 	@$(UV) run --quiet --no-dev python -m demo

@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 
-from demo.errands import LONG_ROWS, NOTIFICATIONS, Errand, errands
+from demo.errands import LONG_ROWS, NOTIFICATIONS, Errand, errands, interrupted
 from demo.service import HEARTBEAT_SECONDS, DemoError, Service, wait_for
 from demo.third_party import ThirdParty
 
@@ -60,14 +60,19 @@ def run(story: Story, service: Service, third_party: ThirdParty) -> list[str]:
     wait_for(lambda: any(ended(service, work)), "a job to end", RUN_SECONDS)
     story.tell("first", "job is done")
 
-    cancelled, killed = work[:2]
-    wait_for(lambda: running(service, cancelled) and running(service, killed), "the long jobs to run", RUN_SECONDS)
+    cancelled = work[0]
+    wait_for(lambda: running(service, cancelled), "the long export to run", RUN_SECONDS)
     service.api.post(f"/v1/jobs/{cancelled.job['id']}/cancel").raise_for_status()
     story.tell("cancel", f"an export of {LONG_ROWS:,} rows while it runs: it stops between two chunks")
-    wait_for(lambda: running(service, killed), "the other export to run", RUN_SECONDS)
+    wait_for(lambda: cancelled in ended(service, work), "the export to stop", RUN_SECONDS)
+
+    work.append(killed := interrupted())
+    submit(service, killed)
+    wait_for(lambda: running(service, killed), "another export to run", RUN_SECONDS)
     service.kill("worker-slow")
-    story.tell("kill", "worker-slow and its children with SIGKILL, in the middle of the other export")
+    story.tell("kill", "worker-slow and its children with SIGKILL, in the middle of another export")
     story.tell("restart", f"worker-slow, as a supervisor would: process {service.start_role('worker slow')}")
+    story.tell("wait", "for three missed heartbeats; then the dead worker's job runs again")
 
     watch(story, service, work)
     show(work)
@@ -132,7 +137,7 @@ def verify(service: Service, third_party: ThirdParty, work: list[Errand]) -> lis
     jobs = {errand.job["id"] for errand in work}
     if len(jobs) != len(work) - 1:
         faults.append(f"expected one job for the two requests with one key, got: {len(jobs)} jobs of {len(work)}")
-    rows = service.api.get(f"/v1/reports/{work[1].job['id']}").text.count("\n")
+    rows = service.api.get(f"/v1/reports/{work[-1].job['id']}").text.count("\n")
     if rows <= LONG_ROWS:
         faults.append(f"expected the report of the killed worker to be whole, got: {rows:,} lines")
     if died := service.died():

@@ -42,11 +42,8 @@ class Errand:
 
 
 def errands(third_party: ThirdParty) -> Iterator[Errand]:
-    """The two long reports first, so that both are under way when something happens to them."""
-    yield Errand("cancelled while it runs", REPORTS, {"title": "cancel", "rows": LONG_ROWS}, state="cancelled")
-    yield Errand(
-        "its worker is killed", REPORTS, {"title": "kill", "rows": LONG_ROWS}, attempts=2, counts={"losses": 1}
-    )
+    """What is sent at once; the long report comes first, so that it is under way when it is cancelled."""
+    yield Errand("cancelled while it runs", REPORTS, {"title": "to cancel", "rows": LONG_ROWS}, state="cancelled")
     for number in range(1, 13):
         yield Errand("fast", NOTIFICATIONS, {"url": third_party.url("/ok"), "message": f"order {number}"})
     for _ in range(2):
@@ -58,3 +55,9 @@ def errands(third_party: ThirdParty) -> Iterator[Errand]:
     yield Errand("fails for good", NOTIFICATIONS, body, state="failed", counts={"failures": 1})
     for number in range(1, 6):
         yield Errand("slow", REPORTS, {"title": f"week {number}", "rows": 1000 * number})
+
+
+def interrupted() -> Errand:
+    """The long report that a worker is killed over."""
+    body = {"title": "to interrupt", "rows": LONG_ROWS}
+    return Errand("its worker is killed", REPORTS, body, attempts=2, counts={"losses": 1})
