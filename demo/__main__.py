@@ -56,7 +56,7 @@ def run(story: Story, service: Service, third_party: ThirdParty) -> list[str]:
     work = list(errands(third_party))
     for errand in work:
         submit(service, errand)
-    story.tell("submit", f"{len(work)} jobs over HTTP; each answer was 202: its row is committed")
+    story.tell("submit", f"{len(work)} requests over HTTP; each was answered with 202: the job is a committed row")
     wait_for(lambda: any(ended(service, work)), "a job to end", RUN_SECONDS)
     story.tell("first", "job is done")
 

@@ -94,13 +94,16 @@ class Service:
         return [name for name, process in self.processes.items() if process.poll() is not None]
 
     def stop(self) -> None:
-        """Ask every process to end, the broker last, and end what does not."""
-        for name in reversed(list(self.processes)):
-            self.processes[name].terminate()
-            try:
-                self.processes[name].wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill(name)
+        """Ask every role to end, then the broker, and end what does not."""
+        for names in ([name for name in self.processes if name != "broker"], ["broker"]):
+            stopping = {name: self.processes[name] for name in names if name in self.processes}
+            for process in stopping.values():
+                process.terminate()
+            for name, process in stopping.items():
+                try:
+                    process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    self.kill(name)
 
     def remove(self) -> None:
         """Delete the scratch folder."""
@@ -114,8 +117,9 @@ class Service:
         self.api.headers["Authorization"] = f"Bearer {made['token']}"
 
     def _ready(self) -> bool:
-        if died := self.died():
-            raise DemoError(f"expected every process to run, got: {', '.join(died)} ended")
+        for name in self.died():
+            said = (self.folder / f"{name}.log").read_text().strip().rpartition("\n")[2]
+            raise DemoError(f"expected {name} to run, got: {said}")
         try:
             return self.api.get("/health/ready").is_success
         except httpx.TransportError:
