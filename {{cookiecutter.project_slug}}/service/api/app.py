@@ -1,0 +1,93 @@
+"""The application: Connexion on Flask, built from `openapi.yaml`, and the start of its process."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from connexion import FlaskApp
+from connexion.jsonifier import Jsonifier
+from connexion.middleware import ConnexionMiddleware, MiddlewarePosition
+from connexion.options import SwaggerUIOptions
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from service import NAME
+from service.api import auth, health, problems, server
+from service.api.body import JSON, WholeBody
+from service.api.contract import specification
+from service.api.request import Envelope, PlainPaths
+from service.api.tokens import SCOPES, mint
+from service.api.validation import Body, Parameters
+from service.config import WrongSettings, settings
+from service.jobs import doorbell, schema
+
+MINT = f"{NAME} tokens new --client NAME --scope {' --scope '.join(SCOPES[:2])}"
+
+
+def create_app() -> FlaskApp:
+    """Build the application whole, so that an operation without its function stops the start."""
+    documented = settings().environment != "production"
+    app = FlaskApp(
+        NAME,
+        lifespan=_lifespan,
+        jsonifier=Jsonifier(json, separators=(",", ":")),
+        swagger_ui_options=SwaggerUIOptions(swagger_ui=documented, swagger_ui_path="/docs", serve_spec=documented),
+        strict_validation=True,
+        validator_map={"body": {JSON: Body}, "parameter": Parameters},
+    )
+    app.add_api(specification())
+    problems.register(app)
+    app.add_middleware(Envelope, position=MiddlewarePosition.BEFORE_EXCEPTION)
+    app.add_middleware(PlainPaths, position=MiddlewarePosition.BEFORE_SWAGGER)
+    app.add_middleware(WholeBody, position=MiddlewarePosition.BEFORE_VALIDATION)
+    app.add_middleware(health.Beside, position=MiddlewarePosition.BEFORE_CONTEXT)
+    # Connexion would build the stack at the first request, and answer each with 500 where it cannot.
+    middleware = app.middleware
+    middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()
+    return app
+
+
+def run() -> None:
+    """Be the `api` role until it is told to stop.
+
+    Raises:
+        WrongSettings: tokens are missing or malformed.
+        SystemExit: the database is away or too old, or the address is taken; with a sentence.
+    """
+    keyring = auth.keyring()
+    _demand_migrated()
+    listening = server.listen(settings().host, settings().port)
+    address = server.address(listening)
+    if not keyring:
+        if settings().deployed:
+            raise WrongSettings(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
+        token, entry = mint("dev", SCOPES, name="this-run")
+        keyring.add(entry)
+        sys.stdout.write(_greeting(address, token))
+        sys.stdout.flush()
+    server.serve(create_app(), listening)
+
+
+@asynccontextmanager
+async def _lifespan(_: ConnexionMiddleware) -> AsyncIterator[None]:
+    yield
+    # What was accepted last may not be published yet; the reconciler would find it, but later.
+    doorbell.flush()
+
+
+def _demand_migrated() -> None:
+    try:
+        behind = schema.behind()
+    except (OperationalError, InterfaceError) as error:
+        said = str(error.orig).strip().partition("\n")[0]
+        sys.exit(f"expected a database at DATABASE_URL, got: {said}; start it, or correct DATABASE_URL")
+    if behind:
+        sys.exit(f"expected a database at {behind}, got: an older one; run `{NAME} migrate`")
+
+
+def _greeting(address: str, token: str) -> str:
+    return (
+        f"API_TOKENS is not set, so here is a token for this run:\n"
+        f"  curl -i {address}/v1/jobs -H 'Authorization: Bearer {token}'\n"
+        f"Documentation: {address}/docs\n"
+    )

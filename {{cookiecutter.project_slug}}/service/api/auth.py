@@ -1,0 +1,53 @@
+"""Who calls, and what they may do."""
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from service.api.contract import scopes
+from service.api.tokens import Keyring, MalformedEntries, mint
+from service.config import WrongSettings, settings
+from service.errors import Forbidden
+from service.observe.context import bind
+
+if TYPE_CHECKING:
+    from connexion.lifecycle import ConnexionRequest
+
+__all__ = ["bearer", "keyring", "mint"]
+
+ADMIN = "jobs:admin"
+
+
+@functools.cache
+def keyring() -> Keyring:
+    """The tokens that this process knows.
+
+    Raises:
+        WrongSettings: entries are malformed, or their file cannot be read.
+    """
+    given, path = settings().api_tokens.get_secret_value(), settings().api_tokens_file
+    try:
+        return Keyring(given, path)
+    except MalformedEntries as error:
+        lines = str(error).replace("\n", "\nAPI_TOKENS: ")
+        raise WrongSettings(f"API_TOKENS: {lines}; `python -m service tokens new` makes one") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongSettings(f"API_TOKENS_FILE: expected a file of entries, got: {type(error).__name__}") from error
+
+
+def bearer(token: str, request: "ConnexionRequest") -> dict[str, Any] | None:
+    """Connexion's question about a token: whose it is, None if it is nobody's.
+
+    Handlers get `user`, who calls, and `client`, whose jobs they may see: None means everyone's.
+
+    Raises:
+        Forbidden: the token lacks the scope of this operation.
+    """
+    entry = keyring().find(token)
+    if entry is None:
+        return None
+    bind(client=entry.client, token=entry.name or None)
+    needed = scopes()[request.scope["extensions"]["connexion_routing"]["operation_id"]]
+    if not entry.scopes & {needed, ADMIN}:
+        raise Forbidden(f"expected a token with the scope {needed}, got: {', '.join(sorted(entry.scopes))}")
+    request.context["client"] = None if ADMIN in entry.scopes else entry.client
+    return {"sub": entry.client, "scopes": sorted(entry.scopes)}

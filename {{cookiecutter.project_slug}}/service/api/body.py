@@ -1,0 +1,84 @@
+"""A request's body, read whole before anything works on it: bounded in size and time, and of a plain type."""
+
+import asyncio
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Bytes, and seconds for them to arrive.
+MAX_BODY = 1024 * 1024
+BODY_SECONDS = 30
+
+JSON = "application/json"
+UTF_8 = ("utf-8", "utf8", '"utf-8"')
+
+
+class WholeBody:
+    """Stands before validation: what comes after sees a complete body with its length, however it was sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body, then pass on the request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        body = await _read(scope, receive)
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(_plain(scope, body), replay, send)
+
+
+async def _read(scope: Scope, receive: Receive) -> bytes:
+    announced = Headers(scope=scope).get("content-length", "")
+    if announced.isdecimal() and int(announced) > MAX_BODY:
+        raise _too_large()
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise HTTPException(400, "expected the whole body, got: a part of it")
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > MAX_BODY:
+                    raise _too_large()
+    except TimeoutError as error:
+        raise HTTPException(408, f"expected the body within {BODY_SECONDS} s, got: a part of it") from error
+    return bytes(body)
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, f"expected a body of at most {MAX_BODY} bytes, got: more")
+
+
+def _plain(scope: Scope, body: bytes) -> Scope:
+    """The scope with headers that say what the body is; Connexion would skip validation for `Application/JSON`."""
+    scope = {**scope, "headers": list(scope["headers"])}
+    headers = MutableHeaders(scope=scope)
+    kind = _media_type(headers.get("content-type", ""))
+    for name in ("content-type", "content-length", "transfer-encoding"):
+        del headers[name]
+    if body:
+        headers["content-type"] = kind
+    headers["content-length"] = str(len(body))
+    return scope
+
+
+def _media_type(value: str) -> str:
+    """JSON if it is that and in UTF-8; anything else is a type that no operation takes."""
+    media_type, *parameters = (part.strip().lower() for part in value.split(";"))
+    charsets = [part.removeprefix("charset=") for part in parameters if part.startswith("charset=")]
+    plain = media_type == JSON and all(charset in UTF_8 for charset in charsets)
+    return JSON if plain else "application/octet-stream"

@@ -1,0 +1,31 @@
+"""The specification as data: the one source of what the API accepts and who may call it."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import service
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@functools.cache
+def specification() -> dict[str, Any]:
+    """What `openapi.yaml` says; Connexion is given this and not the file, which it would run through Jinja."""
+    loaded: dict[str, Any] = yaml.safe_load(Path(service.__file__).with_name("openapi.yaml").read_text("utf-8"))
+    return loaded
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every operation, with its path and method."""
+    for path, methods in specification()["paths"].items():
+        yield from ((path, method, methods[method]) for method in METHODS if method in methods)
+
+
+@functools.cache
+def scopes() -> dict[str, str]:
+    """The scope that each operation needs, by `operationId`; OpenAPI 3.0 has no place for it beside a bearer token."""
+    return {what["operationId"]: what["x-scope"] for _, _, what in operations() if "x-scope" in what}

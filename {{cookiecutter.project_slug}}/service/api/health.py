@@ -1,0 +1,84 @@
+"""Health: whether this process lives, and whether it can accept work."""
+
+import asyncio
+import functools
+import json
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.answer import Answer, answer
+from service.api.probe import Probe
+from service.api.problems import MEDIA_TYPE, RETRY_AFTER, Problem
+from service.config import settings
+
+
+async def live() -> Answer:
+    """The process answers, so it lives."""
+    return answer({"status": "alive", "version": settings().service_version})
+
+
+async def ready() -> Answer:
+    """Work can be accepted as long as the database is there, and not older than this code."""
+    state, broker_state = await asyncio.gather(database()(), broker()())
+    parts = {
+        "database": "down" if state == "unknown" else "up",
+        "schema": state,
+        "broker": broker_state,
+        "version": settings().service_version,
+    }
+    if state in {"current", "newer"}:
+        return answer(parts)
+    detail = {
+        "unknown": "the database does not answer",
+        "older": "the database is older than this version; run `python -m service migrate`",
+    }[state]
+    problem = Problem(503, detail, "Not ready", "urn:problem-type:not-ready", parts)
+    return problem.body(), 503, {"Content-Type": MEDIA_TYPE, "Retry-After": str(RETRY_AFTER)}
+
+
+class Beside:
+    """Answers health on the event loop, beside the threads: these may all be waiting for the database."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._handlers = {f"{handler.__module__}.{handler.__name__}": handler for handler in (live, ready)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer if it is health that is asked for; pass on the rest."""
+        routing = scope.get("extensions", {}).get("connexion_routing", {})
+        handler = self._handlers.get(routing.get("operation_id"))
+        if handler is None:
+            await self.app(scope, receive, send)
+            return
+        body, status, headers = await handler()
+        await Response(json.dumps(body, separators=(",", ":")), status, headers)(scope, receive, send)
+
+
+@functools.cache
+def database() -> Probe[str]:
+    """Looks at the database: "current", "newer" or "older" by its schema, "unknown" while it does not answer."""
+    return Probe(_schema, "unknown")
+
+
+@functools.cache
+def broker() -> Probe[str]:
+    """Looks at the broker: "up" or "down"."""
+    from service.jobs.doorbell import Bell
+
+    bell = Bell()
+    queue = next(iter(settings().queues))
+
+    def look() -> str:
+        bell.depth(queue)
+        return "up"
+
+    return Probe(look, "down")
+
+
+def _schema() -> str:
+    from service.jobs import schema
+
+    if schema.behind():
+        return "older"
+    return "current" if schema.current() in schema.known() else "newer"

@@ -1,0 +1,52 @@
+"""Jobs: what became of accepted work. `client` is whose jobs the caller may see; None means everyone's."""
+
+from service.api.answer import Answer, answer
+from service.jobs import operate, query, view
+from service.jobs.model import ENDED
+
+# Seconds after which to ask again.
+RETRY_AFTER = 1
+
+
+def index(
+    client: str | None,
+    limit: int,
+    state: str | None = None,
+    task: str | None = None,
+    queue: str | None = None,
+    cursor: str | None = None,
+) -> Answer:
+    """List jobs, newest first."""
+    page = query.page(client, state=state, task=task, queue=queue, limit=limit, cursor=cursor)
+    return answer({"jobs": [view.job(row) for row in page.jobs], "next_cursor": page.next_cursor})
+
+
+def show(job_id: str, client: str | None) -> Answer:
+    """Show one job."""
+    row = query.get(job_id, client)
+    return answer(view.job(row), headers={} if row.state in ENDED else {"Retry-After": str(RETRY_AFTER)})
+
+
+def events(job_id: str, client: str | None) -> Answer:
+    """Show a job's history."""
+    return answer({"events": [view.event(row) for row in query.events(job_id, client)]})
+
+
+def cancel(job_id: str, client: str | None, user: str) -> Answer:
+    """Cancel what waits; ask what runs to stop."""
+    return answer(view.job(operate.cancel(job_id, by=user, client=client)))
+
+
+def retry(job_id: str, client: str | None, user: str) -> Answer:
+    """Queue a failed or cancelled job again."""
+    return answer(view.job(operate.retry(job_id, by=user, client=client)))
+
+
+def discard(job_id: str, client: str | None, user: str) -> Answer:
+    """Make a failed job cancelled."""
+    return answer(view.job(operate.discard(job_id, by=user, client=client)))
+
+
+def move(job_id: str, body: dict[str, str], client: str | None, user: str) -> Answer:
+    """Let a waiting job run on another queue."""
+    return answer(view.job(operate.move(job_id, body["queue"], by=user, client=client)))

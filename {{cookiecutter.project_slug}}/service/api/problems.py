@@ -1,0 +1,129 @@
+"""Errors as the caller sees them: problem details (RFC 9457), which tell what is wrong and nothing about the inside."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from connexion import FlaskApp, ProblemException
+from connexion.exceptions import Unauthorized
+from connexion.lifecycle import ConnexionRequest, ConnexionResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from service.errors import Forbidden, ServiceError, StoreUnavailable
+from service.observe.context import current_context
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+
+# Seconds after which a caller may ask again when the store did not answer.
+RETRY_AFTER = 1
+
+# What HTTP's own refusals mean here; the libraries' words repeat what was sent, or name their parts.
+DETAILS = {
+    404: "there is nothing at this path; the specification lists what there is",
+    405: "the path exists, but not for this method; the Allow header names those it takes",
+    415: "expected Content-Type to be application/json, in UTF-8",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one error looks like from outside; `members` are its own additions (RFC 9457, 3.2)."""
+
+    status: int
+    detail: str
+    title: str = ""
+    kind: str = "about:blank"
+    members: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self) -> dict[str, Any]:
+        """The members in the order in which one reads them."""
+        return {
+            "type": self.kind,
+            "title": self.title or HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            **self.members,
+            "request_id": current_context().get("request_id", ""),
+        }
+
+
+def register(app: FlaskApp) -> None:
+    """Answer every error of this application in this way."""
+    # The first two have handlers of Connexion's, which would be found before that of Exception.
+    for kind in (ProblemException, HTTPException, Exception):
+        app.add_error_handler(kind, respond)
+
+
+async def respond(request: ConnexionRequest, error: Exception) -> ConnexionResponse:  # noqa: ARG001
+    """The answer to `error`."""
+    problem = describe(error)
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request failed", exc_info=error)
+    elif problem.status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("store unavailable", error=type(error).__name__, cause=str(getattr(error, "orig", "")).strip())
+    return ConnexionResponse(
+        status_code=problem.status,
+        mimetype=MEDIA_TYPE,
+        content_type=MEDIA_TYPE,
+        body=json.dumps(problem.body(), separators=(",", ":")),
+        headers=dict(problem.headers),
+    )
+
+
+@functools.singledispatch
+def describe(error: Exception) -> Problem:
+    """What the caller is told about an error: of one that nobody foresaw, only how to find it in the logs."""
+    del error
+    return Problem(500, "something went wrong here; tell the operator the request_id")
+
+
+@describe.register
+def _(error: ServiceError) -> Problem:
+    return Problem(
+        error.status,
+        error.detail,
+        error.title,
+        kind=f"urn:problem-type:{error.title.lower().replace(' ', '-')}",
+        members={"field": error.field} if error.field else {},
+        headers=_headers(error),
+    )
+
+
+@describe.register(OperationalError)
+@describe.register(InterfaceError)
+@describe.register(PoolTimeout)
+def _(error: Exception) -> Problem:
+    del error
+    return describe(StoreUnavailable())
+
+
+@describe.register
+def _(error: HTTPException) -> Problem:
+    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # A response that breaks the specification, for one: the caller can do nothing about it.
+        return describe(Exception())
+    detail = DETAILS.get(error.status_code) or str(error.detail)
+    return Problem(error.status_code, detail, headers=error.headers or {})
+
+
+@describe.register
+def _(error: Unauthorized) -> Problem:
+    missing = error.detail == "No authorization token provided"
+    challenge = "Bearer" if missing else 'Bearer error="invalid_token"'
+    detail = "expected Authorization: Bearer TOKEN, got: " + ("no token" if missing else "a token that is not valid")
+    return Problem(401, detail, headers={"WWW-Authenticate": challenge})
+
+
+def _headers(error: ServiceError) -> Mapping[str, str]:
+    if isinstance(error, Forbidden):
+        return {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    return {"Retry-After": str(RETRY_AFTER)} if isinstance(error, StoreUnavailable) else {}

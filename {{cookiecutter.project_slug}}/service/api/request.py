@@ -1,0 +1,80 @@
+"""What every request has: an id, headers that are safe, and one line in the log."""
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import InvalidRequest
+from service.observe import context
+
+log = structlog.get_logger()
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+PROBES = ("/health/live", "/health/ready")
+SAFE = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+# Swagger UI brings scripts and styles of its own.
+DOCUMENTATION = {**SAFE, "Content-Security-Policy": "frame-ancestors 'none'"}
+
+
+class Envelope:
+    """Outermost: answers, errors included, go through it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"]
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        added = {**(DOCUMENTATION if path.startswith("/docs") else SAFE), "X-Request-Id": request_id}
+        started, status = time.monotonic(), 500
+        context.clear()
+        context.bind(request_id=request_id)
+
+        async def finish(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(added)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, finish)
+        finally:
+            speak = log.debug if path in PROBES else log.info
+            milliseconds = round((time.monotonic() - started) * 1000, 1)
+            speak("request served", method=scope["method"], path=path, status=status, milliseconds=milliseconds)
+
+
+class PlainPaths:
+    """Refuses what the routers would answer with a redirect or a crash."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on one request.
+
+        Raises:
+            HTTPException: the path ends with a slash; to redirect it would trust the caller's Host header.
+            InvalidRequest: the query holds bytes that no query can.
+        """
+        if scope["type"] == "http":
+            if scope["path"].endswith("/") and not scope["path"].startswith("/docs/"):
+                raise HTTPException(404)
+            if not scope["query_string"].isascii():
+                raise InvalidRequest("expected the query to be percent-encoded, got: other bytes", field="query")
+        await self.app(scope, receive, send)

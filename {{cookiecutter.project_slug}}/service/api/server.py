@@ -1,0 +1,59 @@
+"""uvicorn, as this service runs it."""
+
+import errno
+import signal
+import socket
+import sys
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+log = structlog.get_logger()
+
+# Seconds: for requests under way at SIGTERM; and for an idle connection, longer than load balancers keep theirs.
+GRACE = 20
+KEEP_ALIVE = 75
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address; port 0 is any that is free.
+
+    Raises:
+        SystemExit: it cannot be had; with a sentence.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        said = "another process is there" if error.errno == errno.EADDRINUSE else str(error.strerror or error)
+        sys.exit(f"expected to listen on {host} port {port}, got: {said}; stop it, or set HOST and PORT")
+
+
+def address(listening: socket.socket) -> str:
+    """Where a caller on this machine finds it."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Answer requests until SIGTERM or SIGINT; those under way are finished, for GRACE seconds at most."""
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+    )
+    server = uvicorn.Server(config)
+    # uvicorn raises the signal again once it is done; then it has done its work.
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda *_: None)
+    log.info("api listening", address=address(listening))
+    server.run(sockets=[listening])
+    if not server.started:
+        sys.exit(1)

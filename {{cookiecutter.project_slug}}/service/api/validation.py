@@ -1,0 +1,168 @@
+"""Holding a request against the specification, in place of Connexion's validators.
+
+Theirs print the schema and repeat what was sent; these name the field and say what was expected.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from connexion.json_schema import Draft4RequestValidator
+from connexion.lifecycle import ConnexionRequest
+from connexion.validators import JSONRequestBodyValidator, ParameterValidator
+from starlette.types import Scope
+
+from service.api.formats import FORMATS
+from service.errors import InvalidRequest
+
+# Characters of what was sent that an answer repeats at most.
+ECHO = 40
+
+RULES = {
+    "maximum": "at most {}",
+    "minimum": "at least {}",
+    "maxLength": "at most {} characters long",
+    "minLength": "at least {} characters long",
+    "pattern": "like {}",
+    "type": "of type {}",
+}
+FORMAT_RULES = {
+    "date-time": "a time with its zone, like 2030-01-31T09:30:00Z",
+    "uri": "an absolute URL",
+    "uuid": "a UUID",
+}
+
+
+class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no types
+    """JSON that this service can read in one way only, and store."""
+
+    async def _parse(self, stream: Any, scope: Scope) -> Any:  # noqa: ARG002
+        raw = b"".join([part async for part in stream])
+        try:
+            return json.loads(raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        except UnicodeDecodeError as error:
+            raise InvalidRequest("expected the body to be UTF-8, got: other bytes", field="body") from error
+        except RecursionError as error:
+            raise InvalidRequest("expected the body to be nested less deeply", field="body") from error
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise InvalidRequest(f"expected the body to be JSON, got: {error.msg} ({where})", field="body") from error
+        except ValueError as error:
+            raise InvalidRequest("expected numbers of a sensible length", field="body") from error
+
+    def _validate(self, body: Any) -> None:
+        try:
+            check(body, self._schema)
+        except RecursionError as error:
+            raise InvalidRequest("expected the body to be nested less deeply", field="body") from error
+        for path, text in strings(body):
+            if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+                name = short(path) or "body"
+                raise InvalidRequest(f"expected {name} to hold no null and no half characters", field=name)
+
+
+class Parameters(ParameterValidator):  # type: ignore[misc]
+    """Parameters in the path, the query and the headers."""
+
+    def validate_request(self, request: ConnexionRequest) -> None:
+        """Refuse what is unknown, repeated, missing or wrong."""
+        self._check_names(request.scope["query_string"].decode("latin-1"))
+        sent: dict[str, Mapping[str, Any]] = {
+            "query": request.query_params,
+            "path": request.path_params,
+            "header": request.headers,
+        }
+        for place, parameters in self.parameters.items():
+            for parameter in parameters:
+                name = parameter["name"]
+                value = sent[place].get(name)
+                if value is not None:
+                    check(value, parameter["schema"], name)
+                elif parameter.get("required"):
+                    raise InvalidRequest(f"expected {name} in the {place}, got: nothing", field=name)
+
+    def _check_names(self, query: str) -> None:
+        known = {parameter["name"] for parameter in self.parameters["query"]}
+        seen = set()
+        for name, _ in parse_qsl(query, keep_blank_values=True):
+            if name not in known:
+                choice = ", ".join(sorted(known)) or "no query parameters"
+                raise InvalidRequest(f"expected {choice}, got: {short(name)}", field=short(name))
+            if name in seen:
+                raise InvalidRequest(f"expected {name} once, got it again", field=name)
+            seen.add(name)
+
+
+def check(value: Any, schema: Mapping[str, Any], name: str = "") -> None:
+    """Hold a value against its schema.
+
+    Raises:
+        InvalidRequest: at the first fault, naming the field.
+    """
+    for fault in Draft4RequestValidator(schema, format_checker=FORMATS).iter_errors(value):
+        field = short(".".join(filter(None, [name, *map(str, fault.absolute_path)])))
+        raise _refusal(fault, field)
+
+
+def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every string in a JSON value, keys included, with its path."""
+    waiting = [(path, value)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str):
+            yield path, value
+            continue
+        pairs: Iterable[tuple[Any, Any]] = ()
+        if isinstance(value, dict):
+            yield from ((path, key) for key in value)
+            pairs = value.items()
+        elif isinstance(value, list):
+            pairs = enumerate(value)
+        waiting += [(f"{path}.{key}" if path else str(key), item) for key, item in pairs]
+
+
+def short(text: str) -> str:
+    """The text, cut to what an answer may repeat."""
+    return text if len(text) <= ECHO else f"{text[:ECHO]}…"
+
+
+def _refusal(fault: Any, field: str) -> InvalidRequest:
+    rule, value = str(fault.validator), fault.validator_value
+    prefix = f"{field}." if field else ""
+    if rule == "required":
+        missing = prefix + next(name for name in value if name not in fault.instance)
+        return InvalidRequest(f"expected {missing}, got: nothing", field=missing)
+    if rule == "additionalProperties":
+        known: Mapping[str, Any] = fault.schema.get("properties", {})
+        extra = short(prefix + next(name for name in fault.instance if name not in known))
+        return InvalidRequest(f"expected only {', '.join(known)}, got: {extra}", field=extra)
+    if rule == "enum":
+        expected = f"one of {', '.join(map(str, value))}"
+    elif rule == "format":
+        expected = FORMAT_RULES.get(value, f"a {value}")
+    else:
+        expected = RULES.get(rule, f"valid ({rule})").format(value)
+    field = field or "body"
+    return InvalidRequest(f"expected {field} to be {expected}, got: {_describe(fault.instance)}", field=field)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, str) and len(value) > ECHO:
+        return f"{len(value)} characters"
+    return short(json.dumps(value))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = short(next(name for name in names if names.count(name) > 1))
+        raise InvalidRequest(f"expected {twice} once, got it again", field=twice)
+    return made
+
+
+def _refuse_constant(name: str) -> None:
+    raise InvalidRequest(f"expected JSON, which has no {name}", field="body")
