@@ -2,6 +2,7 @@
 
 import functools
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +24,11 @@ CONNECT_TIMEOUT = 2
 POOL_TIMEOUT = 2
 STATEMENT_TIMEOUT = 10
 SQLITE_BUSY_TIMEOUT = 5
+
+# SQLite and libpq keep locks of their own: a fork in the middle of a call leaves them locked in the child for ever.
+# A thread that uses the database in a process that forks holds this gate meanwhile, and the fork waits.
+fork_gate = threading.RLock()
+os.register_at_fork(before=fork_gate.acquire, after_in_parent=fork_gate.release, after_in_child=fork_gate.release)
 
 
 class Base(DeclarativeBase):

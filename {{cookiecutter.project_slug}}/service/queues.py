@@ -85,7 +85,7 @@ SWEEP_SECONDS = 5.0
 SWEEP_ROWS = 1000
 RING_AGAIN_SECONDS = 15.0
 
-# A cancelled job that does not look is sent the soft limit's signal after this many seconds, and killed after twice that.
+# A cancelled job that does not look is sent the soft limit's signal after so many seconds, and killed after twice that.
 CANCEL_SIGNAL_SECONDS = 10.0
 
 # Sizes in bytes of JSON: what a job may be given, and what it may return.

@@ -22,7 +22,9 @@ def check(as_json: bool) -> None:
         "environment": settings().environment,
         "version": settings().service_version,
         "queues": {name: queue.model_dump() for name, queue in settings().queues.items()},
-        "workers": {name: " ".join(["celery", *command_line(name, queue)]) for name, queue in settings().queues.items()},
+        "workers": {
+            name: " ".join(["celery", *command_line(name, queue)]) for name, queue in settings().queues.items()
+        },
         "faults": faults,
     }
     if as_json:

@@ -77,9 +77,13 @@ def flower() -> None:
     password = settings().flower_password.get_secret_value()
     if not password:
         if settings().deployed:
-            raise Refused("FLOWER_PASSWORD: expected a password, got: nothing; set it (`openssl rand -hex 16` makes one)")
+            raise Refused(
+                "FLOWER_PASSWORD: expected a password, got: nothing; set it (`openssl rand -hex 16` makes one)"
+            )
         password = secrets.token_urlsafe(12)
-        click.echo(f"Flower: http://127.0.0.1:{settings().flower_port}/ user: flower password: {password} (for this run)")
+        click.echo(
+            f"Flower: http://127.0.0.1:{settings().flower_port}/ user: flower password: {password} (for this run)"
+        )
     arguments = ["flower", f"--port={settings().flower_port}", f"--basic-auth=flower:{password}", "--logging=warning"]
     configure(settings()).start([*arguments, f"--address={settings().host}"])
 

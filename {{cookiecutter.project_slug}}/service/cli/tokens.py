@@ -26,4 +26,6 @@ def new(client: str, scopes: tuple[str, ...], name: str | None, expires: object,
     token, entry = mint(client, scopes, name=name, expires=last_day)
     show({"token": token, "entry": entry}, as_json)
     if not as_json:
-        click.echo("\nGive the token to the caller; add the entry to API_TOKENS, or as a line to API_TOKENS_FILE.", err=True)
+        click.echo(
+            "\nGive the token to the caller; add the entry to API_TOKENS, or as a line to API_TOKENS_FILE.", err=True
+        )

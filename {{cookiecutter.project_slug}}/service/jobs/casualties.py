@@ -59,9 +59,10 @@ def running(job_id: str, worker: str) -> Job | None:
 def cancelled_processes(worker: str) -> list[tuple[int, float]]:
     """The processes of this worker whose job was cancelled, and how many seconds ago."""
     with standalone() as session:
-        mine = (Job.worker == worker, Job.state == State.RUNNING, Job.pid.is_not(None))
-        query = select(Job.pid, Job.cancel_requested_at, now()).where(*mine, Job.cancel_requested_at.is_not(None))
-        return [(pid, (present - asked).total_seconds()) for pid, asked, present in session.execute(query)]
+        mine = (Job.worker == worker, Job.state == State.RUNNING, Job.cancel_requested_at.is_not(None))
+        query = select(Job.pid, Job.cancel_requested_at, now()).where(*mine)
+        found = session.execute(query).all()
+        return [(pid, (present - asked).total_seconds()) for pid, asked, present in found if pid and asked]
 
 
 def expire() -> int:

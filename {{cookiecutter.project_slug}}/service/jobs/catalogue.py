@@ -56,8 +56,12 @@ def look_up(name: str) -> Entry:
         return _known[name]
     except KeyError:
         near = difflib.get_close_matches(name, _known) or sorted(_known)
-        remedy = f"did you mean {' or '.join(near[:3])}?" if near else "run `python -m service migrate`, which writes them"
-        raise UnknownTask(f"expected task to be one that a worker announced, got: {name}; {remedy}", field="task") from None
+        remedy = (
+            f"did you mean {' or '.join(near[:3])}?" if near else "run `python -m service migrate`, which writes them"
+        )
+        raise UnknownTask(
+            f"expected task to be one that a worker announced, got: {name}; {remedy}", field="task"
+        ) from None
 
 
 def entries() -> list[Entry]:

@@ -1,6 +1,6 @@
 """The only publisher: a message says that a job may be ready, and losing it delays the job but cannot lose it.
 
-`ring` hands the message to a thread of its own, so that no request waits for a broker; the reconciler publishes in place.
+`ring` hands the message to a thread of its own, so that no request waits for a broker; the reconciler publishes itself.
 """
 
 import os
@@ -159,10 +159,10 @@ def flush(seconds: float = BROKER_TIMEOUT) -> bool:
     return _ringer is None or _ringer.flush(seconds)
 
 
-def _forget() -> None:
-    """A forked child has no thread of its parent's."""
+def forget() -> None:
+    """Begin without a thread: a forked child has none of its parent's, and a test has a broker of its own."""
     global _ringer, _lock
     _ringer, _lock = None, threading.Lock()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=forget)

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.config import settings
+from service.database import fork_gate
 from service.jobs import processes, reconcile
 from service.jobs.doorbell import Bell
 from service.queues import MISSED_HEARTBEATS, SWEEP_SECONDS
@@ -42,11 +43,12 @@ class Keeper(threading.Thread):
         self._role, self._queue = role, queue_name
         self._alive, self._tend, self._on_cancel = alive, tend, on_cancel
         self._reports: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self._bell = Bell()
         self._leads = False
         # Since when the store has answered without a gap; before one whole heartbeat limit nobody is presumed dead.
         self._store_since = self._store_seen = time.monotonic()
+        self._next_beat = self._next_sweep = time.monotonic()
 
     def report(self, act: Callable[[], object]) -> None:
         """Do this to the store soon, again until it is done; never blocks."""
@@ -67,27 +69,18 @@ class Keeper(threading.Thread):
 
     def run(self) -> None:
         """Until `stop`: whatever the store does, this thread goes on."""
-        next_beat = next_sweep = time.monotonic()
-        while not self._stop.wait(TICK_SECONDS):
+        while not self._ended.wait(TICK_SECONDS):
             try:
-                self._do_reports()
-                self._tend()
-                if time.monotonic() >= next_beat and self._alive():
-                    self.beat()
-                    self._store_answered()
-                    next_beat = time.monotonic() + settings().heartbeat_seconds
-                if self._leads and time.monotonic() >= next_sweep:
-                    self._leads = reconcile.sweep(self.process, self._bell, may_bury=self._may_bury())
-                    self._store_answered()
-                    next_sweep = time.monotonic() + SWEEP_SECONDS
+                with fork_gate:
+                    self._turn()
             except SQLAlchemyError as error:
                 log.warning("store unreachable, trying again", error=type(error).__name__)
                 self._store_since = time.monotonic()
-                self._stop.wait(1.0)
+                self._ended.wait(1.0)
 
     def stop(self) -> None:
         """Do what was reported and end; the process's row and file go with it."""
-        self._stop.set()
+        self._ended.set()
         self.join()
         try:
             self._do_reports()
@@ -95,6 +88,18 @@ class Keeper(threading.Thread):
         except SQLAlchemyError as error:
             log.warning("store unreachable, others will notice that this process ended", error=type(error).__name__)
         self.file.unlink(missing_ok=True)
+
+    def _turn(self) -> None:
+        self._do_reports()
+        self._tend()
+        if time.monotonic() >= self._next_beat and self._alive():
+            self.beat()
+            self._store_answered()
+            self._next_beat = time.monotonic() + settings().heartbeat_seconds
+        if self._leads and time.monotonic() >= self._next_sweep:
+            self._leads = reconcile.sweep(self.process, self._bell, may_bury=self._may_bury())
+            self._store_answered()
+            self._next_sweep = time.monotonic() + SWEEP_SECONDS
 
     def _do_reports(self) -> None:
         while not self._reports.empty():

@@ -42,6 +42,7 @@ def new_id() -> str:
 
 _state = Enum(State, native_enum=False, length=16, values_callable=lambda states: [state.value for state in states])
 
+
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     """An index of some rows only, which stays small however many jobs have ended."""
     return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))

@@ -117,9 +117,7 @@ def known(queue: str) -> None:
 
 
 @contextmanager
-def _changing(
-    job_id: str, client: str | None, allowed: Collection[State], verb: str
-) -> Iterator[tuple[Session, Job]]:
+def _changing(job_id: str, client: str | None, allowed: Collection[State], verb: str) -> Iterator[tuple[Session, Job]]:
     with transaction() as session:
         row = find(session, job_id, client, lock=True)
         if row.state not in allowed:

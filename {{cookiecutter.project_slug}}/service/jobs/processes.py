@@ -19,7 +19,7 @@ LEASE_SECONDS = 3 * SWEEP_SECONDS
 
 @dataclass(frozen=True)
 class Pulse:
-    """What a heartbeat learns in the same statement: are there duties for this process?"""
+    """What a heartbeat learns in the same statement: whether there is something else to do."""
 
     cancels: bool
     leaderless: bool

@@ -68,7 +68,7 @@ def _ring_unanswered(bell: Bell) -> None:
         _say("unanswered doorbells rung again", _ring(bell, rows[: max(0, missing)], {}), queue=queue)
 
 
-def _waiting(which: ColumnElement[bool]) -> Select[tuple[str, str, str]]:
+def _waiting(which: ColumnElement[bool]) -> Select[str, str, str]:
     paused = select(PausedQueue.name)
     return select(Job.id, Job.task, Job.queue).where(Job.state.in_(WAITING), which, Job.queue.not_in(paused))
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import service
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+import service
 from service.database import engine
 
 # Beside the package, in the repository as in the image.

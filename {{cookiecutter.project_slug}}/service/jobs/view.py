@@ -56,7 +56,7 @@ def event(row: Event) -> dict[str, Any]:
 
 def moment(value: datetime | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
-    return value and value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z") if value else None
 
 
 def queue(status: QueueStatus) -> dict[str, Any]:

@@ -13,7 +13,9 @@ class Report(Base):
 
     __tablename__ = "reports"
 
-    job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(
+        Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
     title: Mapped[str] = mapped_column(Text)
     rows: Mapped[int] = mapped_column(Integer)
     csv: Mapped[str] = mapped_column(Text)

@@ -32,9 +32,7 @@ def configure(settings: Settings, role: str, stream: TextIO = sys.stdout) -> Non
     ]
     terminal = stream.isatty()
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
-        if terminal
-        else [add_fields, structlog.processors.JSONRenderer()]  # type: ignore[list-item]
+        [structlog.dev.ConsoleRenderer()] if terminal else [add_fields, structlog.processors.JSONRenderer()]  # type: ignore[list-item]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -51,5 +49,13 @@ def configure(settings: Settings, role: str, stream: TextIO = sys.stdout) -> Non
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     # Arguments and URLs are payload: libraries that print them speak up only when something is wrong.
-    for name in ("alembic", "celery.app.trace", "celery.worker.strategy", "httpcore", "httpx", "kombu", "uvicorn.access"):
+    for name in (
+        "alembic",
+        "celery.app.trace",
+        "celery.worker.strategy",
+        "httpcore",
+        "httpx",
+        "kombu",
+        "uvicorn.access",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)

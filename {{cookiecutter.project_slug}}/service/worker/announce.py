@@ -25,7 +25,7 @@ def entries(tasks: Mapping[str, DurableTask]) -> Iterator[Entry]:
 
 def schema(task: DurableTask) -> dict[str, Any]:
     """The JSON Schema of a task's arguments, from its signature and its annotations."""
-    function = getattr(task, "_orig_run", task.run)
+    function = task.function
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     open_ended = False
@@ -36,4 +36,5 @@ def schema(task: DurableTask) -> dict[str, Any]:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[name] = (hints.get(name, Any), default)
     model = create_model(task.name, __config__=ConfigDict(extra="allow" if open_ended else "forbid"), **fields)
-    return model.model_json_schema()
+    made: dict[str, Any] = model.model_json_schema()
+    return made

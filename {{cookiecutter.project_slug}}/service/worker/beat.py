@@ -22,7 +22,7 @@ log = structlog.get_logger()
 TICK_SECONDS = 5.0
 
 
-class JobScheduler(Scheduler):  # type: ignore[misc]
+class JobScheduler(Scheduler):
     """Celery's scheduler, which submits durable jobs: a run is a job with the run's own key, so two make one."""
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -33,7 +33,7 @@ class JobScheduler(Scheduler):  # type: ignore[misc]
         except SQLAlchemyError as error:
             log.warning("store unreachable, the schedule waits", error=type(error).__name__)
             return TICK_SECONDS
-        return min(TICK_SECONDS, super().tick(*args, **kwargs))
+        return min(TICK_SECONDS, float(super().tick(*args, **kwargs)))
 
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> None:
         """Submit one run; it expires when the next one is due, so that an outage piles nothing up."""

@@ -37,11 +37,11 @@ def _faults(task: Task) -> Iterator[str]:
     if task.reject_on_worker_lost:
         yield "reject_on_worker_lost: expected False, got: True, which runs a deadly job for ever; leave it out"
     if task.rate_limit:
-        yield f"rate_limit: expected none, got: {task.rate_limit}, which holds up other tasks of the queue; leave it out"
+        yield f"rate_limit: expected none, got: {task.rate_limit}, which holds up other tasks; leave it out"
     if not task.ignore_result:
         yield "ignore_result: expected True, got: False; what the function returns is kept in the job's row"
     if broad := [error.__name__ for error in getattr(task, "autoretry_for", ()) if error in TOO_BROAD]:
-        yield f"autoretry_for: expected errors that may pass, got: {broad[0]}; name them, such as UpstreamError"
+        yield f"autoretry_for: expected errors that may pass, got: {broad[0]}; name them: UpstreamError"
     yield from _signature(task)
 
 
@@ -49,12 +49,12 @@ def _limits(task: Any) -> Iterator[str]:
     soft, hard = task.soft_time_limit, task.time_limit
     if not soft or not hard:
         missing = "soft_time_limit" if not soft else "time_limit"
-        yield f"{missing}: expected seconds, got: none; a hung call would hold a worker for ever; leave it to the policy"
+        yield f"{missing}: expected seconds, got: none, which lets a hung call hold a worker; leave it to the policy"
     elif soft >= hard:
-        yield f"soft_time_limit: expected less than time_limit {hard:g}, got: {soft:g}; lower it, or raise time_limit too"
+        yield f"soft_time_limit: expected less than time_limit {hard:g}, got: {soft:g}; lower it, or raise the other"
 
 
 def _signature(task: Task) -> Iterator[str]:
     for parameter in inspect.signature(task.run).parameters.values():
         if parameter.kind in {parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL}:
-            yield f"{parameter.name}: expected arguments that have names, got: {parameter}; jobs carry keyword arguments"
+            yield f"{parameter.name}: expected named arguments, got: {parameter}; jobs carry keyword arguments"

@@ -1,4 +1,4 @@
-"""The worker's parent process: started from the policy, kept alive or given up by its keeper, stopped within its grace."""
+"""The worker's parent process: started from the policy, watched by its keeper, stopped within its grace."""
 
 import contextlib
 import os
@@ -26,6 +26,7 @@ STUCK_SECONDS = 30.0
 def command_line(name: str, queue: Queue) -> list[str]:
     """Celery's own command line for one queue: nothing about a worker is configured anywhere else."""
     return [
+        "--quiet",
         "worker",
         f"--queues={NAME}.{name}",
         f"--hostname={name}@%h",
@@ -91,7 +92,6 @@ class Worker:
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self._stop_at = float("inf")
             _kill(casualties.hand_back(self.keeper.process), signal.SIGKILL)
-
 
     def _stop_cancelled(self) -> None:
         """A job that was cancelled and does not look is sent the soft limit's signal, and in the end killed."""

@@ -11,7 +11,7 @@ from service.jobs import casualties
 from service.worker import outcome, runner
 
 
-class JobRequest(Request):  # type: ignore[misc]
+class JobRequest(Request):
     """Celery's request, whose ends are rows; plain `.delay()` messages end as Celery says."""
 
     @property

@@ -52,10 +52,8 @@ def _attempt(task: "DurableTask", row: Job) -> str:
     """Run the function and write down what came of it; gives that in a word."""
     job = task.request.job = RunningJob(row)
     try:
-        # Celery's own autoretry would publish a message; here the row waits.
-        function = getattr(task, "_orig_run", task.run)
-        outcome.demand_fit(function, row.kwargs)
-        result = _json(function(**row.kwargs))
+        outcome.demand_fit(task.function, row.kwargs)
+        result = _json(task.function(**row.kwargs))
         job.succeed(result)
     except Exception as error:
         job.abandon(error)

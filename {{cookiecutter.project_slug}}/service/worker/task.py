@@ -1,5 +1,6 @@
 """The base classes of tasks, with every preset of the policy."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from celery import Task
@@ -29,7 +30,12 @@ class DurableTask(Task):
     @property
     def policy(self) -> Queue:
         """The numbers of this task's queue."""
-        return self.app.queues[self.kind]  # type: ignore[no-any-return, attr-defined]
+        return self.app.queues[self.kind]  # type: ignore[no-any-return]
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function itself: without Celery's autoretry around it, which would publish a message."""
+        return getattr(self, "_orig_run", None) or self.run  # type: ignore[no-any-return]
 
     @property
     def queue(self) -> str:

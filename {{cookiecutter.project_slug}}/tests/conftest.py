@@ -1,0 +1,40 @@
+"""Fixtures for all tests; each test has stores of its own, and nothing is mocked that is under test."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import Stack, until, wipe
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """Stores of this test's own: a real broker, and SQLite, or PostgreSQL where TEST_DATABASE_URL names one."""
+    with _stack(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with both workers, for tests of one module that leave it as they find it."""
+    with _stack(tmp_path_factory.mktemp("running")) as made:
+        made.start("worker", "fast", ready=False)
+        made.start("worker", "slow")
+        until(lambda: made.roles[0].said("worker ready"))
+        yield made
+
+
+@contextmanager
+def _stack(directory: Path) -> Iterator[Stack]:
+    postgresql = os.environ.get("TEST_DATABASE_URL")
+    if postgresql:
+        wipe(postgresql)
+    made = Stack(directory, postgresql)
+    try:
+        made.prepare()
+        yield made
+    finally:
+        made.end()

@@ -1,0 +1,119 @@
+"""Tasks that do what tasks should not, for the tests; each leaves a mark of every attempt in a file."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from billiard.exceptions import SoftTimeLimitExceeded
+
+from service.config import settings
+from service.errors import UpstreamError
+from service.models.report import Report
+from service.worker import FastTask, SlowTask, app
+
+
+def mark(task: FastTask | SlowTask) -> None:
+    """Leave a line for this attempt, which no transaction can take back."""
+    path = settings().state_dir / "marks" / task.job.id
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as marks:
+        marks.write(f"{task.job.attempt} {os.getpid()} {time.time()}\n")
+
+
+@app.task(base=FastTask, bind=True)
+def echo(self: FastTask, value: str) -> str:
+    """Do nothing, well."""
+    mark(self)
+    return value
+
+
+@app.task(base=SlowTask, bind=True)
+def sleep(self: SlowTask, seconds: float) -> str:
+    """Take a while, and look at nothing."""
+    mark(self)
+    time.sleep(seconds)
+    return "slept"
+
+
+@app.task(base=SlowTask, bind=True)
+def patient(self: SlowTask, seconds: float) -> str:
+    """Take a while, and look whether to stop."""
+    mark(self)
+    for done in range(int(seconds * 10)):
+        self.job.progress(done, int(seconds * 10))
+        self.job.check_cancelled()
+        time.sleep(0.1)
+    return "slept"
+
+
+@app.task(base=FastTask, bind=True, autoretry_for=(UpstreamError,))
+def flaky(self: FastTask, failures: int) -> int:
+    """Fail this many times in a way that may pass."""
+    mark(self)
+    if self.job.row.failures < failures:
+        raise UpstreamError("503 from upstream", retry_after=0.1)
+    return self.job.attempt
+
+
+@app.task(base=FastTask, bind=True)
+def broken(self: FastTask) -> None:
+    """Fail in a way that will not pass."""
+    mark(self)
+    raise ValueError("the data are wrong")
+
+
+@app.task(base=FastTask, bind=True)
+def deadly(self: FastTask, times: int = 1_000_000, how: str = "kill") -> str:
+    """End the process that runs it, the first `times` times."""
+    mark(self)
+    if self.job.row.crashes < times:
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "exit":
+            sys.exit(1)
+        raise MemoryError("no more")
+    return "survived"
+
+
+@app.task(base=FastTask, bind=True, soft_time_limit=1, time_limit=2)
+def stubborn(self: FastTask, swallow: bool = True) -> None:
+    """Run over its limit, and ignore the soft one if it swallows."""
+    mark(self)
+    while True:
+        try:
+            time.sleep(30)
+        except SoftTimeLimitExceeded:
+            if not swallow:
+                raise
+
+
+@app.task(base=SlowTask, bind=True)
+def effect(self: SlowTask, seconds: float, fail: bool = False) -> str:
+    """Write a row in the job's transaction, and take a while before it ends."""
+    mark(self)
+    with self.job.transaction() as session:
+        session.add(Report(job_id=self.job.id, title="effect", rows=self.job.attempt, csv=""))
+        session.flush()
+        Path(settings().state_dir / f"written-{self.job.id}").touch()
+        time.sleep(seconds)
+        if fail:
+            raise ValueError("after the row was written")
+    return "written"
+
+
+@app.task(base=FastTask, bind=True)
+def chain(self: FastTask, left: int) -> int:
+    """Submit the next step with this one's success."""
+    mark(self)
+    if left:
+        self.job.submit("trials.chain", {"left": left - 1})
+    return left
+
+
+@app.task(base=FastTask, bind=True)
+def returns(self: FastTask, what: str) -> object:
+    """Return what cannot be kept."""
+    mark(self)
+    return {"object": object(), "large": "x" * 300_000, "nan": float("nan")}[what]
