@@ -15,6 +15,7 @@ from service import NAME
 from service.api import auth, health, problems, server
 from service.api.body import JSON, WholeBody
 from service.api.contract import specification
+from service.api.deadline import Deadline
 from service.api.request import Envelope, PlainPaths
 from service.api.tokens import SCOPES, mint
 from service.api.validation import Body, Parameters
@@ -41,6 +42,7 @@ def create_app() -> FlaskApp:
     app.add_middleware(PlainPaths, position=MiddlewarePosition.BEFORE_SWAGGER)
     app.add_middleware(WholeBody, position=MiddlewarePosition.BEFORE_VALIDATION)
     app.add_middleware(health.Beside, position=MiddlewarePosition.BEFORE_CONTEXT)
+    app.add_middleware(Deadline, position=MiddlewarePosition.BEFORE_CONTEXT)
     # Connexion would build the stack at the first request, and answer each with 500 where it cannot.
     middleware = app.middleware
     middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()
@@ -55,17 +57,16 @@ def run() -> None:
         SystemExit: the database is away or too old, or the address is taken; with a sentence.
     """
     keyring = auth.keyring()
+    if not keyring and settings().deployed:
+        raise WrongSettings(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
     _demand_migrated()
+    app = create_app()
     listening = server.listen(settings().host, settings().port)
-    address = server.address(listening)
     if not keyring:
-        if settings().deployed:
-            raise WrongSettings(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
         token, entry = mint("dev", SCOPES, name="this-run")
         keyring.add(entry)
-        sys.stdout.write(_greeting(address, token))
-        sys.stdout.flush()
-    server.serve(create_app(), listening)
+        _greet(server.address(listening), token)
+    server.serve(app, listening)
 
 
 @asynccontextmanager
@@ -85,9 +86,11 @@ def _demand_migrated() -> None:
         sys.exit(f"expected a database at {behind}, got: an older one; run `{NAME} migrate`")
 
 
-def _greeting(address: str, token: str) -> str:
-    return (
+def _greet(address: str, token: str) -> None:
+    # Not a log line: it holds a secret, and is for the person at the terminal.
+    sys.stdout.write(
         f"API_TOKENS is not set, so here is a token for this run:\n"
         f"  curl -i {address}/v1/jobs -H 'Authorization: Bearer {token}'\n"
         f"Documentation: {address}/docs\n"
     )
+    sys.stdout.flush()

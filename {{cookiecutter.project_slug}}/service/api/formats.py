@@ -28,11 +28,12 @@ def is_date_time(value: object) -> bool:
 
 @FORMATS.checks("uri", raises=ValueError)
 def is_uri(value: object) -> bool:
-    """An absolute URI with a host (RFC 3986)."""
+    """An absolute URI (RFC 3986); one that has an authority has a host in it."""
     if not isinstance(value, str):
         return True
     parts = urlsplit(value)
-    return bool(URI.fullmatch(value) and parts.scheme and parts.hostname and parts.port != 0)
+    authority = value[len(parts.scheme) :].startswith("://")
+    return bool(URI.fullmatch(value) and parts.scheme and (parts.hostname or not authority) and parts.port != 0)
 
 
 def moment(text: str) -> datetime | None:

@@ -21,24 +21,23 @@ class Probe(Generic[T]):
         self._look = look
         self._otherwise = otherwise
         self._lock = threading.Lock()
-        self._running: Future[T] | None = None
-        self._seen: tuple[float, T] | None = None
+        self._latest: Future[T] | None = None
+        self._fresh_until = float("inf")
 
     async def __call__(self) -> T:
         """What the look gave, or `otherwise` when it failed or is not done in time."""
-        if self._seen and time.monotonic() - self._seen[0] < FRESH:
-            return self._seen[1]
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._start())), PATIENCE)
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._current())), PATIENCE)
         except TimeoutError:
             return self._otherwise
 
-    def _start(self) -> Future[T]:
+    def _current(self) -> Future[T]:
+        """Give the look that is under way, or that was done a moment ago; begin one otherwise."""
         with self._lock:
-            if self._running is None:
-                self._running = Future()
-                threading.Thread(target=self._run, args=(self._running,), name="probe", daemon=True).start()
-            return self._running
+            if self._latest is None or time.monotonic() > self._fresh_until:
+                self._latest, self._fresh_until = Future(), float("inf")
+                threading.Thread(target=self._run, args=(self._latest,), name="probe", daemon=True).start()
+            return self._latest
 
     def _run(self, future: Future[T]) -> None:
         try:
@@ -46,5 +45,5 @@ class Probe(Generic[T]):
         except Exception:
             outcome = self._otherwise
         with self._lock:
-            self._seen, self._running = (time.monotonic(), outcome), None
+            self._fresh_until = time.monotonic() + FRESH
         future.set_result(outcome)

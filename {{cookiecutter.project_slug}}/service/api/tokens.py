@@ -22,7 +22,6 @@ log = structlog.get_logger()
 SCOPES = ("jobs:read", "jobs:write", "jobs:admin")
 WORD = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 HEX = re.compile(r"[0-9a-f]{64}")
-DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -98,10 +97,14 @@ def _entry(line: str) -> Entry:
         raise ValueError(f"expected a SHA-256 of 64 lower-case hex digits, got: {len(hashed)} characters")
     if name and not WORD.fullmatch(name):
         raise ValueError("expected the name to be like the client's, got something else")
-    if last_day and not DAY.fullmatch(last_day):
-        raise ValueError("expected the last day to be YYYY-MM-DD, got something else")
-    until = date.fromisoformat(last_day) if last_day else None
-    return Entry(client, frozenset(scopes.split("+")), hashed, name, until)
+    return Entry(client, frozenset(scopes.split("+")), hashed, name, _day(last_day) if last_day else None)
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise ValueError("expected the last day to be YYYY-MM-DD, got something else") from None
 
 
 class Keyring:

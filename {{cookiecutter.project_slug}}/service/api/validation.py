@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl
 from connexion.json_schema import Draft4RequestValidator
 from connexion.lifecycle import ConnexionRequest
 from connexion.validators import JSONRequestBodyValidator, ParameterValidator
-from starlette.types import Scope
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope
 
 from service.api.formats import FORMATS
 from service.errors import InvalidRequest
@@ -37,7 +38,14 @@ FORMAT_RULES = {
 class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no types
     """JSON that this service can read in one way only, and store."""
 
-    async def _parse(self, stream: Any, scope: Scope) -> Any:  # noqa: ARG002
+    async def wrap_receive(self, receive: Receive, *, scope: Scope) -> tuple[Receive, Scope]:
+        """Validate the body that is on its way."""
+        if self._required and Headers(scope=scope)["content-length"] == "0":
+            raise InvalidRequest("expected a body, got: nothing", field="body")
+        wrapped: tuple[Receive, Scope] = await super().wrap_receive(receive, scope=scope)
+        return wrapped
+
+    async def _parse(self, stream: Any, scope: Scope) -> Any:
         raw = b"".join([part async for part in stream])
         try:
             return json.loads(raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique)

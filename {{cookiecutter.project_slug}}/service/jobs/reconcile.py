@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 
 from service.config import settings
 from service.database import now, standalone
@@ -73,7 +73,7 @@ def _waiting(which: ColumnElement[bool]) -> Select[str, str, str]:
     return select(Job.id, Job.task, Job.queue).where(Job.state.in_(WAITING), which, Job.queue.not_in(paused))
 
 
-def _ring(bell: Bell, rows: Sequence[Row[Any]], delays: Mapping[str, float]) -> int:
+def _ring(bell: Bell, rows: Sequence[Any], delays: Mapping[str, float]) -> int:
     """Publish, then note it: the other order would lose, and twice is harmless."""
     rung: list[str] = []
     for row in rows:

@@ -1,0 +1,43 @@
+"""No request hangs on the database: one that takes long while the database does not answer is given up."""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.health import database
+from service.errors import StoreUnavailable
+
+# Seconds that a request may take before the database is looked at; with the look's own patience, less than two.
+UNSUSPICIOUS = 1.0
+
+
+class Deadline:
+    """Frees the caller of a database that is frozen, which no timeout of its client notices; slow work goes on."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on one request.
+
+        Raises:
+            StoreUnavailable: the database does not answer, and nothing was answered yet.
+        """
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        work = asyncio.ensure_future(self.app(scope, receive, note))
+        try:
+            while not started and not (await asyncio.wait({work}, timeout=UNSUSPICIOUS))[0]:
+                if not started and await database()() == "unknown":
+                    raise StoreUnavailable
+            await work
+        finally:
+            work.cancel()

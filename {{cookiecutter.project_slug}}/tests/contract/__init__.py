@@ -1,0 +1,1 @@
+"""The service's answers, held against `openapi.yaml`; a real process answers them."""

@@ -1,0 +1,179 @@
+"""What holds for every request: tokens, health, ids and headers."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.api.app import create_app
+from service.api.tokens import mint
+from tests.contract.conftest import Service, forget, running
+
+
+@pytest.fixture
+def production(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Production's settings; its database is not asked."""
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/x")
+    forget()
+    yield
+    monkeypatch.undo()
+    forget()
+
+
+class TestTokens:
+    def test_none(self, service: Service) -> None:
+        """Without a token, 401 says what is wanted."""
+        with service.caller() as stranger:
+            refused = stranger.get("/v1/jobs")
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+
+    @pytest.mark.parametrize(
+        "value", ["Bearer", "Bearer wrong", "Basic YTpi", "Bearer a b", "bearer", "Token x", "Bearer \xff", "Bearer ,"]
+    )
+    def test_wrong(self, service: Service, value: str) -> None:
+        """No other header lets one in."""
+        with service.caller() as stranger:
+            refused = stranger.get("/v1/jobs", headers={b"Authorization": value.encode("latin-1")})
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith("Bearer")
+
+    def test_in_the_query(self, service: Service) -> None:
+        """A token in the URL, where logs would keep it, is none."""
+        with service.caller() as stranger:
+            assert stranger.get("/v1/jobs", params={"access_token": service.tokens["anna"]}).status_code == 401
+
+    def test_its_hash_is_no_token(self, service: Service) -> None:
+        """What the service stores of a token does not open it."""
+        with service.caller() as stranger:
+            entry = service.environment["API_TOKENS"].split(",")[0]
+            for stolen in (entry, entry.split("/")[2]):
+                assert stranger.get("/v1/jobs", headers={"Authorization": f"Bearer {stolen}"}).status_code == 401
+
+    def test_scopes(self, service: Service) -> None:
+        """A token does what its scopes say; the refusal names the one that is missing."""
+        with service.caller("reader") as reader:
+            assert reader.get("/v1/jobs").status_code == 200
+            refused = reader.post("/v1/reports", json={"title": "Q3", "rows": 1})
+            assert refused.status_code == 403
+            assert "jobs:write" in refused.json()["detail"]
+            assert reader.post("/v1/queues/fast/pause").status_code == 403
+        with service.caller("anna") as anna:
+            assert anna.post("/v1/queues/fast/pause").status_code == 403
+
+    def test_a_file_is_read_again(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """Tokens in a file rotate while the service runs; a file that breaks changes nothing."""
+        (old, old_entry), (new, new_entry) = (mint("shop", ["jobs:read"], name=name) for name in ("old", "new"))
+        path = tmp_path / "tokens"
+        path.write_text(f"{old_entry}\n")
+        with (
+            running({**environment, "API_TOKENS": "", "API_TOKENS_FILE": str(path)}, tmp_path / "log") as url,
+            httpx.Client(base_url=url) as client,
+        ):
+
+            def opens(token: str) -> bool:
+                return client.get("/v1/jobs", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+            assert (opens(old), opens(new)) == (True, False)
+            path.write_text(f"{old_entry}\n{new_entry}\n")
+            assert (opens(old), opens(new)) == (True, True)
+            path.write_text(f"{new_entry}\n\n")
+            assert (opens(old), opens(new)) == (False, True)
+            path.write_text("nonsense")
+            assert (opens(old), opens(new)) == (False, True)
+            path.unlink()
+            assert (opens(old), opens(new)) == (False, True)
+            said = (tmp_path / "log").read_text()
+            assert not any(token in said for token in (old, new))
+
+
+class TestStart:
+    def run(self, environment: dict[str, str], **changes: str) -> subprocess.CompletedProcess[str]:
+        """Start a service that is expected to refuse."""
+        command = [sys.executable, "-m", "service", "api"]
+        return subprocess.run(command, env={**environment, **changes}, capture_output=True, text=True, timeout=20)
+
+    def test_no_tokens_in_production(self, environment: dict[str, str]) -> None:
+        """In production a service that nobody could call does not start, and says how to make a token."""
+        refused = self.run(
+            environment, API_TOKENS="", ENVIRONMENT="production", DATABASE_URL="postgresql://127.0.0.1:1/x"
+        )
+        assert refused.returncode == 2
+        assert "tokens new --client" in refused.stderr
+
+    def test_malformed_tokens(self, environment: dict[str, str]) -> None:
+        """Malformed entries are named by position, without repeating them, with exit code 2."""
+        refused = self.run(environment, API_TOKENS=f"{environment['API_TOKENS']},a/b/hunter2")
+        assert refused.returncode == 2
+        assert "entry 5" in refused.stderr
+        assert "hunter2" not in refused.stderr
+
+    def test_the_address_is_taken(self, environment: dict[str, str], service: Service) -> None:
+        """A port that is taken is said in a sentence, with exit code 1."""
+        refused = self.run(environment, PORT=service.url.rpartition(":")[2])
+        assert refused.returncode == 1
+        assert "another process is there" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+    def test_a_database_that_was_not_migrated(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """A database without tables is named with the command that makes them."""
+        refused = self.run(environment, DATABASE_URL=f"sqlite:///{tmp_path / 'empty.db'}")
+        assert refused.returncode == 1
+        assert "migrate" in refused.stderr
+
+    def test_no_tokens_in_development(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """In development a token is made for the run, and the line that is printed works when pasted."""
+        log = tmp_path / "log"
+        with running({**environment, "API_TOKENS": "", "ENVIRONMENT": "development"}, log):
+            command = next(line for line in log.read_text().splitlines() if "curl" in line)
+            answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=10)
+        assert "200 OK" in answer.stdout
+
+
+class TestDocumentation:
+    def test_is_served(self, service: Service) -> None:
+        """The specification and its page are there for everyone, outside production."""
+        assert "swagger-ui" in httpx.get(f"{service.url}/docs", follow_redirects=True).text
+        assert httpx.get(f"{service.url}/openapi.json").json()["openapi"] == "3.0.3"
+
+    @pytest.mark.parametrize("path", ["/docs", "/docs/", "/openapi.json", "/openapi.yaml"])
+    def test_is_not_served_in_production(self, production: None, path: str) -> None:
+        """In production there is neither; the specification is in the repository."""
+        assert create_app().test_client().get(path).status_code == 404
+
+
+class TestHealth:
+    def test_needs_no_token(self, service: Service) -> None:
+        """Health is for everyone; a broker that is down does not make the service unready."""
+        with service.caller() as stranger:
+            assert stranger.get("/health/live").json()["status"] == "alive"
+            ready = stranger.get("/health/ready")
+        assert ready.status_code == 200
+        assert (ready.json()["broker"], ready.json()["database"], ready.json()["schema"]) == ("down", "up", "current")
+
+
+class TestEnvelope:
+    def test_a_request_id_is_kept(self, service: Service) -> None:
+        """A sane X-Request-Id comes back, and is the one that the job carries to the worker's log lines."""
+        with service.caller("anna") as anna:
+            answer = anna.post("/v1/reports", json={"title": "Q3", "rows": 1}, headers={"X-Request-Id": "trace-1.2_3"})
+        assert answer.headers["x-request-id"] == "trace-1.2_3"
+
+    @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "a\tb", "<script>"])
+    def test_an_insane_request_id_is_replaced(self, service: Service, given: str) -> None:
+        """What could confuse a log is replaced."""
+        with service.caller() as stranger:
+            assert stranger.get("/health/live", headers={"X-Request-Id": given}).headers["x-request-id"] != given
+
+    def test_headers(self, service: Service) -> None:
+        """Nothing is cached, sniffed or framed, and the server does not introduce itself."""
+        with service.caller() as stranger:
+            for path in ("/health/live", "/v1/jobs", "/nowhere"):
+                headers = stranger.get(path).headers
+                assert headers["cache-control"] == "no-store"
+                assert headers["x-content-type-options"] == "nosniff"
+                assert "frame-ancestors 'none'" in headers["content-security-policy"]
+                assert "server" not in headers

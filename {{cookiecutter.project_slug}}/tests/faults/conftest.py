@@ -1,0 +1,34 @@
+"""The table at the end of `make faults`: each fault, what stock Celery does, what this service did, and how fast."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+Recovered = Callable[[float], None]
+ROWS: list[tuple[str, str, str, str, str]] = []
+
+
+@pytest.fixture
+def recovered(record_property: Callable[[str, object], None]) -> Recovered:
+    """Say how many seconds it took until the service was as it should be."""
+    return lambda seconds: record_property("recovered", f"{seconds:.1f}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Keep a row of each test that names its line."""
+    report = yield
+    marker = item.get_closest_marker("fault")
+    if call.when == "call" and marker:
+        sentence = item.name.removeprefix("test_").replace("_", " ").partition("[")[0]
+        outcome = "held" if report.passed else "BROKE"
+        ROWS.append((marker.args[0], sentence, marker.args[1], outcome, dict(item.user_properties).get("recovered", "")))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table."""
+    terminalreporter.section("faults")
+    for line, sentence, stock, outcome, seconds in sorted(ROWS, key=lambda row: (row[0][0], int(row[0][1:]))):
+        terminalreporter.write_line(f"{line:<4} {outcome:<6} {seconds and seconds + ' s':>7}  {sentence}")
+        terminalreporter.write_line(f"{'':20} stock Celery: {stock}")
