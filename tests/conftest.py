@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +24,11 @@ Render = Callable[..., Path]
 def tool(name: str) -> str:
     """The path of a program in the environment of these tests."""
     return str(Path(sys.executable).parent / name)
+
+
+def commands(folder: Path) -> list[str]:
+    """The commands that the folder's README shows, behind a prompt."""
+    return re.findall(r"^\$ (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +68,8 @@ def projects(render: Render) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def installed(project: Path) -> Path:
-    """The default service with its environment, as its own Makefile installs it."""
-    subprocess.run(["make", "setup"], cwd=project, check=True)
-    return project
+def installed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the default service with its environment, as its own Makefile installs it."""
+    copy = shutil.copytree(project, tmp_path_factory.mktemp("installed") / project.name)
+    subprocess.run(["make", "setup"], cwd=copy, check=True)
+    return copy

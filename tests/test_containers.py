@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from demo.third_party import ThirdParty
+from tests.conftest import commands
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
 
@@ -61,12 +62,13 @@ def stack(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     shutil.copytree(project, clone)
     (clone / ".env").write_text("OUTBOUND_ALLOW=172.16.0.0/12\n")  # the host, which plays the third party
     try:
-        subprocess.run(["docker", "compose", "up", "--build", "--detach", "--wait"], cwd=clone, check=True)
+        subprocess.run(["make", "up"], cwd=clone, check=True)
         curl = re.search(r"curl .*", compose(clone, "logs", "--no-log-prefix", "api"))
         assert curl, "expected the API to print a curl line, got: none"
         yield Stack(clone, curl[0])
     finally:
-        subprocess.run(["docker", "compose", "down", "--volumes", "--timeout", "5"], cwd=clone, check=False)
+        subprocess.run(["make", "down"], cwd=clone, check=False)
+        subprocess.run(["docker", "compose", "down", "--volumes"], cwd=clone, check=False)
 
 
 @pytest.fixture
@@ -112,6 +114,14 @@ def test_only_the_api_and_flower_are_published(stack: Stack) -> None:
 def test_flower_asks_for_a_password() -> None:
     """The one that it made for this run; without it there is nothing to see."""
     assert httpx.get("http://127.0.0.1:5555/", trust_env=False).status_code == httpx.codes.UNAUTHORIZED
+
+
+def test_the_operators_command_of_the_readme_works(stack: Stack) -> None:
+    """It runs where the service's settings are."""
+    shown = [command for command in commands(stack.project) if command.startswith("docker compose ")]
+    assert shown
+    for command in shown:
+        subprocess.run(shlex.split(command), cwd=stack.project, check=True)
 
 
 def test_nothing_runs_as_root_or_writes_to_its_image(stack: Stack) -> None:

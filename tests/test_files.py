@@ -1,7 +1,6 @@
 """Every rendered file parses, with the tool that will read it."""
 
 import configparser
-import json
 import re
 import subprocess
 import tomllib
@@ -62,7 +61,6 @@ def documents(text: str) -> object:
 READERS: dict[str, Reader] = {
     "**/*.py": program("ruff", "check", "--no-cache", "--quiet"),
     "**/*.toml": each(tomllib.loads),
-    "**/*.json": each(json.loads),
     "**/*.y*ml": each(documents),
     "**/*.md": each(str),
     "**/*.mako": each(str),
@@ -75,7 +73,9 @@ READERS: dict[str, Reader] = {
     "Dockerfile": program("hadolint"),
     "compose.yaml": program("check-jsonschema", "--builtin-schema", "vendor.compose-spec"),
     "deploy/compose/*.yaml": program("check-jsonschema", "--builtin-schema", "vendor.compose-spec"),
-    "deploy/**/deploy": program("shellcheck"),
+    "deploy/*/deploy": program("shellcheck"),
+    "deploy/compose/*.env": lines(r"[A-Z_]+=.*"),
+    "alive": program("shellcheck"),
     ".gitlab-ci.yml": program("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci"),
     ".github/workflows/*.yml": program("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
     "service/openapi.yaml": program("openapi-spec-validator"),
