@@ -10,6 +10,8 @@ from service.errors import StoreUnavailable
 # Seconds that a request may take before the database is looked at; with the look's own patience, less than two.
 UNSUSPICIOUS = 1.0
 
+UNKNOWN = "the database does not answer; send the request again with the same Idempotency-Key, lest it is done twice"
+
 
 class Deadline:
     """Frees the caller of a database that is frozen, which no timeout of its client notices; slow work goes on."""
@@ -37,7 +39,8 @@ class Deadline:
         try:
             while not started and not (await asyncio.wait({work}, timeout=UNSUSPICIOUS))[0]:
                 if not started and await database()() == "unknown":
-                    raise StoreUnavailable
+                    # The work itself cannot be stopped: it may still be committed once the database wakes up.
+                    raise StoreUnavailable(UNKNOWN)
             await work
         finally:
             work.cancel()

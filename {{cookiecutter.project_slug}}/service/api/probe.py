@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 # Seconds that one look may take, and that its outcome is good for.
-PATIENCE = 0.8
+PATIENCE = 0.7
 FRESH = 1.0
 
 

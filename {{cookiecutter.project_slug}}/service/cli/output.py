@@ -10,6 +10,9 @@ import click
 
 from service.errors import ServiceError
 
+# Seconds that a command which rang waits for the broker; after that the reconciler rings in its place.
+FLUSH_SECONDS = 2.0
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -40,6 +43,7 @@ def operator(function: Callable[P, R]) -> Callable[P, R]:
         from sqlalchemy.exc import DatabaseError, InterfaceError
 
         from service.config import settings
+        from service.jobs import doorbell
         from service.observe import logs
 
         # Standard output is the command's answer, which scripts parse.
@@ -50,6 +54,8 @@ def operator(function: Callable[P, R]) -> Callable[P, R]:
             raise Refused(error.detail) from error
         except (DatabaseError, InterfaceError) as error:
             raise Refused(database_fault(error)) from error
+        finally:
+            doorbell.flush(FLUSH_SECONDS)
 
     return wrapped
 

@@ -8,7 +8,7 @@ import click
 
 from service.cli.jobs import OPERATOR
 from service.cli.output import Refused, as_json, operator, show
-from service.jobs import Job, State, catalogue, doorbell, query, submit, view
+from service.jobs import Job, State, catalogue, query, submit, view
 from service.jobs.model import ENDED
 
 COLUMNS = ("name", "queue", "soft_limit", "hard_limit", "max_retries")
@@ -38,7 +38,6 @@ def list_(as_json: bool) -> None:
 def run(name: str, arguments: str, wait: bool, timeout: float, as_json: bool) -> None:
     """Submit a durable job: tasks run reports.export '{"title": "Q3", "rows": 1000}'."""
     row = submit(name, _object(arguments), client=OPERATOR)
-    doorbell.flush()
     if wait:
         row = _await(row.id, timeout)
     show(view.job(row) if as_json or wait else {"id": row.id, "state": row.state.value}, as_json)

@@ -154,7 +154,7 @@ def ring(row: Job, delay: float = 0.0) -> None:
     _ringer.ring(row, delay)
 
 
-def flush(seconds: float = BROKER_TIMEOUT) -> bool:
+def flush(seconds: float) -> bool:
     """Wait until what was rung is published, for a process that is about to end; gives whether all of it was."""
     return _ringer is None or _ringer.flush(seconds)
 

@@ -30,8 +30,8 @@ class App(Celery):
         return f"{module.removeprefix(TASKS + '.')}.{name}"
 
     def task(self, *args: Any, **options: Any) -> Any:
-        """As Celery's, but made at once, so that a task against the policy does not import."""
-        return super().task(*args, **{"lazy": False, **options})
+        """As Celery's, but made at once, so that a task against the policy does not import, and for this app alone."""
+        return super().task(*args, **{"lazy": False, "shared": False, **options})
 
     def _task_from_fun(self, fun: Any, *args: Any, **options: Any) -> Task:
         task: Task = super()._task_from_fun(fun, *args, **options)

@@ -78,6 +78,8 @@ class Worker:
 
     def _turn(self) -> None:
         self._turned_at = time.monotonic()
+        # Celery looks for dead children every 5 seconds, where it is not told; a crashed job need not wait so long.
+        self._consumer.pool.maintain_pool()
 
     def _alive(self) -> bool:
         """Whether the consumer's loop turns, or has a good reason not to: it connects again, or stops."""

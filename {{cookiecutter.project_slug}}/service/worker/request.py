@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded
 from celery.worker.request import Request
 from celery.worker.state import task_ready
@@ -30,8 +31,13 @@ class JobRequest(Request):
         """The child died, or raised beyond what the runner catches; a job it had in hand is queued at once."""
         if not self.durable:
             super().on_failure(exc_info, send_failed_event, return_ok)
-        elif not isinstance(exc_info.exception, TimeLimitExceeded):
-            reason = f"{type(exc_info.exception).__name__}: {exc_info.exception}"
+            return
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        # Of the hard limit `on_timeout` is told besides.
+        if not isinstance(error, TimeLimitExceeded):
+            reason = f"{type(error).__name__}: {error}"
             self._end(partial(casualties.crashed, self.id, runner.worker_name, reason))
 
     def _end(self, act: Any) -> None:

@@ -1,27 +1,34 @@
-"""What holds for every request: tokens, health, ids and headers."""
+"""What holds for every request, and for the process that answers it: tokens, start, health, ids and headers."""
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from service import config, database
 from service.api.app import create_app
-from service.api.tokens import mint
-from tests.contract.conftest import Service, forget, running
+from service.api.tokens import digest, mint
+from service.jobs import query, schema
+from tests.contract.conftest import Service, serving
+from tests.support.stack import ROOT, Stack, until
+
+NOWHERE = "postgresql://127.0.0.1:1/nowhere"
 
 
-@pytest.fixture
-def production(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Production's settings; its database is not asked."""
-    monkeypatch.setenv("ENVIRONMENT", "production")
-    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/x")
-    forget()
-    yield
-    monkeypatch.undo()
-    forget()
+def start(stores: Stack, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Start an API that is expected to refuse."""
+    command = [sys.executable, "-m", "service", "api"]
+    environment = stores.environment | changes
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=20)
+
+
+def stamp(version: str) -> None:
+    """Pretend that the database's schema is of this version."""
+    with database.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
 
 
 class TestTokens:
@@ -49,8 +56,7 @@ class TestTokens:
     def test_its_hash_is_no_token(self, service: Service) -> None:
         """What the service stores of a token does not open it."""
         with service.caller() as stranger:
-            entry = service.environment["API_TOKENS"].split(",")[0]
-            for stolen in (entry, entry.split("/")[2]):
+            for stolen in (digest(service.tokens["anna"]), f"shop/jobs:read/{digest(service.tokens['anna'])}"):
                 assert stranger.get("/v1/jobs", headers={"Authorization": f"Bearer {stolen}"}).status_code == 401
 
     def test_scopes(self, service: Service) -> None:
@@ -64,15 +70,12 @@ class TestTokens:
         with service.caller("anna") as anna:
             assert anna.post("/v1/queues/fast/pause").status_code == 403
 
-    def test_a_file_is_read_again(self, environment: dict[str, str], tmp_path: Path) -> None:
+    def test_a_file_is_read_again(self, stores: Stack, tmp_path: Path) -> None:
         """Tokens in a file rotate while the service runs; a file that breaks changes nothing."""
         (old, old_entry), (new, new_entry) = (mint("shop", ["jobs:read"], name=name) for name in ("old", "new"))
         path = tmp_path / "tokens"
         path.write_text(f"{old_entry}\n")
-        with (
-            running({**environment, "API_TOKENS": "", "API_TOKENS_FILE": str(path)}, tmp_path / "log") as url,
-            httpx.Client(base_url=url) as client,
-        ):
+        with serving(stores, API_TOKENS_FILE=str(path)) as (url, role), httpx.Client(base_url=url) as client:
 
             def opens(token: str) -> bool:
                 return client.get("/v1/jobs", headers={"Authorization": f"Bearer {token}"}).status_code == 200
@@ -86,51 +89,56 @@ class TestTokens:
             assert (opens(old), opens(new)) == (False, True)
             path.unlink()
             assert (opens(old), opens(new)) == (False, True)
-            said = (tmp_path / "log").read_text()
-            assert not any(token in said for token in (old, new))
+            assert not any(role.said(token) for token in (old, new))
 
 
 class TestStart:
-    def run(self, environment: dict[str, str], **changes: str) -> subprocess.CompletedProcess[str]:
-        """Start a service that is expected to refuse."""
-        command = [sys.executable, "-m", "service", "api"]
-        return subprocess.run(command, env={**environment, **changes}, capture_output=True, text=True, timeout=20)
-
-    def test_no_tokens_in_production(self, environment: dict[str, str]) -> None:
+    def test_no_tokens_in_production(self, stores: Stack) -> None:
         """In production a service that nobody could call does not start, and says how to make a token."""
-        refused = self.run(
-            environment, API_TOKENS="", ENVIRONMENT="production", DATABASE_URL="postgresql://127.0.0.1:1/x"
-        )
+        refused = start(stores, ENVIRONMENT="production", DATABASE_URL=NOWHERE)
         assert refused.returncode == 2
         assert "tokens new --client" in refused.stderr
 
-    def test_malformed_tokens(self, environment: dict[str, str]) -> None:
+    def test_malformed_tokens(self, stores: Stack) -> None:
         """Malformed entries are named by position, without repeating them, with exit code 2."""
-        refused = self.run(environment, API_TOKENS=f"{environment['API_TOKENS']},a/b/hunter2")
+        refused = start(stores, API_TOKENS=f"{mint('shop', ['jobs:read'])[1]},a/b/hunter2")
         assert refused.returncode == 2
-        assert "entry 5" in refused.stderr
+        assert "entry 2" in refused.stderr
         assert "hunter2" not in refused.stderr
 
-    def test_the_address_is_taken(self, environment: dict[str, str], service: Service) -> None:
+    def test_the_address_is_taken(self, stores: Stack, service: Service) -> None:
         """A port that is taken is said in a sentence, with exit code 1."""
-        refused = self.run(environment, PORT=service.url.rpartition(":")[2])
+        refused = start(stores, PORT=service.url.rpartition(":")[2])
         assert refused.returncode == 1
         assert "another process is there" in refused.stderr
         assert "Traceback" not in refused.stderr
 
-    def test_a_database_that_was_not_migrated(self, environment: dict[str, str], tmp_path: Path) -> None:
+    def test_a_database_that_was_not_migrated(self, stores: Stack, tmp_path: Path) -> None:
         """A database without tables is named with the command that makes them."""
-        refused = self.run(environment, DATABASE_URL=f"sqlite:///{tmp_path / 'empty.db'}")
+        refused = start(stores, DATABASE_URL=f"sqlite:///{tmp_path / 'empty.db'}")
         assert refused.returncode == 1
         assert "migrate" in refused.stderr
 
-    def test_no_tokens_in_development(self, environment: dict[str, str], tmp_path: Path) -> None:
+    def test_a_database_that_is_away(self, stores: Stack) -> None:
+        """A database that cannot be reached is named by its variable, in time and without a traceback."""
+        refused = start(stores, DATABASE_URL=NOWHERE)
+        assert refused.returncode == 1
+        assert "DATABASE_URL" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+    def test_no_tokens_in_development(self, stores: Stack) -> None:
         """In development a token is made for the run, and the line that is printed works when pasted."""
-        log = tmp_path / "log"
-        with running({**environment, "API_TOKENS": "", "ENVIRONMENT": "development"}, log):
-            command = next(line for line in log.read_text().splitlines() if "curl" in line)
+        with serving(stores, ENVIRONMENT="development") as (_, role):
+            command = next(line for line in role.log.read_text().splitlines() if "curl" in line)
             answer = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=10)
         assert "200 OK" in answer.stdout
+
+
+class TestStop:
+    def test_sigterm_ends_it_well(self, stores: Stack) -> None:
+        """An API that was told to stop has done its work: exit code 0."""
+        with serving(stores) as (_, role):
+            assert role.stop() == 0
 
 
 class TestDocumentation:
@@ -140,27 +148,55 @@ class TestDocumentation:
         assert httpx.get(f"{service.url}/openapi.json").json()["openapi"] == "3.0.3"
 
     @pytest.mark.parametrize("path", ["/docs", "/docs/", "/openapi.json", "/openapi.yaml"])
-    def test_is_not_served_in_production(self, production: None, path: str) -> None:
+    def test_is_not_served_in_production(self, stores: Stack, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
         """In production there is neither; the specification is in the repository."""
-        assert create_app().test_client().get(path).status_code == 404
+        with monkeypatch.context() as patch:
+            patch.setenv("ENVIRONMENT", "production")
+            patch.setenv("DATABASE_URL", NOWHERE)
+            config.settings.cache_clear()
+            app = create_app()
+        config.settings.cache_clear()
+        assert app.test_client().get(path).status_code == 404
 
 
 class TestHealth:
     def test_needs_no_token(self, service: Service) -> None:
-        """Health is for everyone; a broker that is down does not make the service unready."""
+        """Health is for everyone."""
         with service.caller() as stranger:
             assert stranger.get("/health/live").json()["status"] == "alive"
-            ready = stranger.get("/health/ready")
-        assert ready.status_code == 200
-        assert (ready.json()["broker"], ready.json()["database"], ready.json()["schema"]) == ("down", "up", "current")
+            assert stranger.get("/health/ready").json()["schema"] == "current"
+
+    def test_without_a_broker(self, stores: Stack) -> None:
+        """A broker that is down does not make the service unready: it accepts work."""
+        token, entry = mint("shop", ["jobs:write"])
+        headers = {"Authorization": f"Bearer {token}"}
+        with serving(stores, BROKER_URL="redis://127.0.0.1:1/0", API_TOKENS=entry) as (url, _):
+            ready = httpx.get(f"{url}/health/ready")
+            assert (ready.status_code, ready.json()["broker"], ready.json()["database"]) == (200, "down", "up")
+            body = {"title": "Q3", "rows": 1}
+            assert httpx.post(f"{url}/v1/reports", json=body, headers=headers).status_code == 202
+
+    def test_a_database_that_is_older(self, stores: Stack) -> None:
+        """A database that was taken back while the service runs makes it unready, and is named."""
+        with serving(stores) as (url, _):
+            present = str(schema.current())
+            stamp("0001")
+            try:
+                until(lambda: httpx.get(f"{url}/health/ready").is_error)
+                ready = httpx.get(f"{url}/health/ready")
+            finally:
+                stamp(present)
+        assert (ready.status_code, ready.json()["schema"]) == (503, "older")
+        assert "migrate" in ready.json()["detail"]
 
 
 class TestEnvelope:
     def test_a_request_id_is_kept(self, service: Service) -> None:
-        """A sane X-Request-Id comes back, and is the one that the job carries to the worker's log lines."""
+        """A sane X-Request-Id comes back, and the job carries it to the worker's log lines."""
         with service.caller("anna") as anna:
             answer = anna.post("/v1/reports", json={"title": "Q3", "rows": 1}, headers={"X-Request-Id": "trace-1.2_3"})
         assert answer.headers["x-request-id"] == "trace-1.2_3"
+        assert query.get(answer.json()["id"], None).context["request_id"] == "trace-1.2_3"
 
     @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "a\tb", "<script>"])
     def test_an_insane_request_id_is_replaced(self, service: Service, given: str) -> None:

@@ -52,6 +52,7 @@ BODIES = {
     "a time without its zone": (report(run_at="2030-01-31T09:30:00"), "run_at"),
     "a day without time": (report(run_at="2030-01-31"), "run_at"),
     "a day that does not exist": (report(run_at="2030-02-30T09:30:00Z"), "run_at"),
+    "another century": (report(run_at="2130-01-31T09:30:00Z"), "run_at"),
     "the end of the calendar": (report(run_at="9999-12-31T23:59:59-23:59"), "run_at"),
     "an epoch": (report(run_at=1900000000), "run_at"),
 }

@@ -22,7 +22,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.when == "call" and marker:
         sentence = item.name.removeprefix("test_").replace("_", " ").partition("[")[0]
         outcome = "held" if report.passed else "BROKE"
-        ROWS.append((marker.args[0], sentence, marker.args[1], outcome, dict(item.user_properties).get("recovered", "")))
+        ROWS.append(
+            (marker.args[0], sentence, marker.args[1], outcome, dict(item.user_properties).get("recovered", ""))
+        )
     return report
 
 

@@ -1,0 +1,93 @@
+"""The operator's commands, run as an operator runs them: what they print, and their exit codes."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from service import NAME
+from tests.support.stack import ROOT, Stack, until
+
+
+def command(stack: Stack, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one command on the stack's stores."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.support", *words],
+        cwd=ROOT, env=stack.environment | environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def answer(stack: Stack, *words: str) -> Any:
+    """What a command says to a script."""
+    done = command(stack, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_job_is_run_from_the_shell_and_waited_for(running: Stack) -> None:
+    done = answer(running, "tasks", "run", "trials.echo", '{"value": "hello"}', "--wait")
+    assert (done["state"], done["result"]) == ("succeeded", "hello")
+    shown = answer(running, "jobs", "show", done["id"])
+    assert shown["arguments"] == {"value": "hello"}
+    assert [event["event"] for event in shown["events"]] == ["accepted", "started", "succeeded"]
+
+
+def test_a_job_that_fails_is_exit_code_1_and_a_dead_letter(running: Stack) -> None:
+    done = command(running, "tasks", "run", "trials.broken", "--wait")
+    assert done.returncode == 1
+    assert "expected job" in done.stderr
+    (letter,) = answer(running, "jobs", "list", "--state", "failed", "--task", "trials.broken")["jobs"]
+    assert answer(running, "jobs", "retry", letter["id"])["state"] == "queued"
+    until(lambda: answer(running, "jobs", "show", letter["id"])["attempt"] == 2)
+    until(lambda: answer(running, "jobs", "show", letter["id"])["state"] == "failed")
+    assert answer(running, "jobs", "discard", letter["id"])["state"] == "cancelled"
+
+
+def test_what_is_refused_says_what_was_expected_and_what_to_do(running: Stack) -> None:
+    for words, sentence in [
+        (("tasks", "run", "trials.ecko", '{"value": "x"}'), "did you mean trials.echo"),
+        (("tasks", "run", "trials.echo", '{"valeu": "x"}'), "trials.echo: "),
+        (("jobs", "show", "00000000-0000-7000-8000-000000000000"), "No job of yours has this id"),
+        (("queues", "pause", "medium"), "expected queue to be one of fast, slow, got: medium"),
+    ]:
+        done = command(running, *words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert sentence in done.stderr
+
+
+def test_wrong_usage_and_wrong_settings_are_exit_code_2(running: Stack) -> None:
+    assert command(running, "worker", "medium").returncode == 2
+    assert command(running, "tasks", "run", "trials.echo", "[1]").returncode == 2
+    wrong = command(running, "check", BROKER_URL="", PORT="x")
+    assert wrong.returncode == 2
+    assert "BROKER_URL: expected a value" in wrong.stderr
+    assert "PORT: " in wrong.stderr
+
+
+def test_queues_are_listed_with_their_workers_paused_and_resumed(running: Stack) -> None:
+    assert answer(running, "queues", "pause", "slow") == {"name": "slow", "paused": True}
+    queues = {queue["name"]: queue for queue in answer(running, "queues", "list")["queues"]}
+    assert queues["slow"]["paused"]
+    assert [worker["version"] for worker in queues["fast"]["workers"]] == ["test"]
+    assert answer(running, "queues", "resume", "slow") == {"name": "slow", "paused": False}
+
+
+def test_check_prints_the_workers_command_lines_and_finds_nothing_wrong(running: Stack) -> None:
+    report = answer(running, "check")
+    assert report["faults"] == []
+    assert f"--queues={NAME}.slow" in report["workers"]["slow"]
+
+
+def test_a_missing_broker_or_migration_is_named_with_the_remedy(running: Stack) -> None:
+    away = command(running, "check", BROKER_URL="redis://127.0.0.1:1/0")
+    assert away.returncode == 1
+    assert "expected a broker at BROKER_URL" in away.stderr
+    old = command(running, "worker", "fast", DATABASE_URL=f"sqlite:///{running.directory / 'empty.db'}")
+    assert old.returncode == 1
+    assert "run `python -m service migrate`" in old.stderr
+
+
+def test_ended_jobs_are_purged_by_age(running: Stack) -> None:
+    answer(running, "tasks", "run", "trials.echo", '{"value": "old"}', "--wait")
+    assert answer(running, "jobs", "purge") == {"deleted": 0}
+    assert answer(running, "jobs", "purge", "--older-than-days", "0")["deleted"] >= 1

@@ -1,0 +1,59 @@
+"""A task that switches a preset off does not import: the error names the task, the setting and the remedy."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service.errors import PolicyError
+from service.queues import QUEUES
+from service.worker import FastTask
+from service.worker.app import App, load_tasks
+
+
+def define(function: Callable[..., Any] | None = None, **options: Any) -> None:
+    """Define a task on an application of its own."""
+    App("test", set_as_current=False).task(**{"base": FastTask, "name": "some.task", **options})(function or nothing)
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def unnamed(*values: str) -> None:
+    """Take arguments that have no names."""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base": None}, "base: expected FastTask or SlowTask"),
+        ({"max_retries": None}, "max_retries: expected a number, got: None"),
+        ({"time_limit": None}, "time_limit: expected seconds, got: none"),
+        ({"soft_time_limit": None}, "soft_time_limit: expected seconds, got: none"),
+        ({"soft_time_limit": 30, "time_limit": 20}, "soft_time_limit: expected less than time_limit 20, got: 30"),
+        ({"acks_late": False}, "acks_late: expected True"),
+        ({"reject_on_worker_lost": True}, "reject_on_worker_lost: expected False"),
+        ({"rate_limit": "6/m"}, "rate_limit: expected none, got: 6/m"),
+        ({"ignore_result": False}, "ignore_result: expected True"),
+        ({"autoretry_for": (Exception,)}, "autoretry_for: expected errors that may pass, got: Exception"),
+        ({"function": unnamed}, "values: expected named arguments"),
+    ],
+)
+def test_a_task_against_the_policy_is_refused_where_it_is_defined(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        define(**options)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("task some.task: ")
+
+
+def test_every_fault_of_a_task_is_named_at_once() -> None:
+    with pytest.raises(PolicyError) as caught:
+        define(acks_late=False, max_retries=None)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_the_services_own_tasks_have_the_limits_of_their_queue() -> None:
+    for task in load_tasks().values():
+        assert task.time_limit == QUEUES[task.kind].hard_limit
+        assert task.max_retries == QUEUES[task.kind].max_retries
