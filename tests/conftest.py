@@ -17,6 +17,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
 QUESTIONS = json.loads((REPOSITORY / "cookiecutter.json").read_text())
 CHOICES = {name: values for name, values in QUESTIONS.items() if isinstance(values, list) and not name.startswith("_")}
+ODD_TEXT = r"""Desk #1: "orders", 'refunds' & <more> \ C:\new\table {x} % $HOME `id` 📦 ''' """ + '""" \\'
 
 Render = Callable[..., Path]
 
@@ -63,8 +64,11 @@ def project(render: Render) -> Path:
 
 @pytest.fixture(scope="session")
 def projects(render: Render) -> list[Path]:
-    """One service for every combination of choices."""
-    return [render(**dict(zip(CHOICES, answers, strict=True))) for answers in itertools.product(*CHOICES.values())]
+    """One service for every combination of choices, and for every choice one with odd texts."""
+    texts = {"project_slug": "order-desk", "project_name": ODD_TEXT, "description": ODD_TEXT, "owner": ODD_TEXT}
+    odd = [texts | {name: value} for name, values in CHOICES.items() for value in values]
+    every = [dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())]
+    return [render(**answers) for answers in [*every, *odd]]
 
 
 @pytest.fixture(scope="session")

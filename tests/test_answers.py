@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from cookiecutter.exceptions import FailedHookException, OutputDirExistsException
 from cookiecutter.main import cookiecutter
 from jinja2 import UndefinedError
 
-from tests.conftest import REPOSITORY, TEMPLATE, tool
+from tests.conftest import ODD_TEXT, REPOSITORY, TEMPLATE, Render, tool
 
 Refuse = Callable[..., str]
 # The hook's, and cookiecutter's own: for an empty slug, for a slug with a slash, and for a wrong choice.
@@ -44,7 +45,6 @@ BAD_TEXTS = {
     "half a character": "\udcff",
     "Jinja": "{{ '{{' }} braces",
 }
-ODD_TEXT = r"""Desk #1: "orders", 'refunds' & <more> \ C:\new\table {x} % $HOME `id` 📦 ''' """ + '""" \\'
 
 
 @pytest.fixture
@@ -116,6 +116,16 @@ def test_an_empty_text_is_refused(refuse: Refuse, question: str) -> None:
 def test_every_wrong_answer_is_named_at_once(refuse: Refuse) -> None:
     """One run tells all that is wrong."""
     assert len(refuse(project_slug="Order", description="two\nlines", owner="").splitlines()) == 3
+
+
+def test_an_odd_text_is_legal_and_arrives_unchanged(render: Render) -> None:
+    """Quotes, backslashes, '#', ':' and emoji mean nothing to the files that hold them."""
+    project = render(project_slug="order-desk", project_name=ODD_TEXT, description=ODD_TEXT, owner=ODD_TEXT)
+    info = yaml.safe_load((project / "service" / "openapi.yaml").read_text())["info"]
+    assert info["title"] == ODD_TEXT
+    assert info["contact"]["name"] == ODD_TEXT
+    assert info["description"].startswith(ODD_TEXT)
+    assert (project / "README.md").read_text().startswith(f"# {ODD_TEXT}\n\n{ODD_TEXT}\n")
 
 
 def test_an_unsupported_python_is_refused_by_cookiecutter(refuse: Refuse) -> None:

@@ -1,6 +1,7 @@
 """Every rendered file parses, with the tool that will read it."""
 
 import configparser
+import json
 import re
 import subprocess
 import tomllib
@@ -59,8 +60,9 @@ def documents(text: str) -> object:
 
 
 READERS: dict[str, Reader] = {
-    "**/*.py": program("ruff", "check", "--no-cache", "--quiet"),
+    "**/*.py": program("ruff", "check", "--no-cache", "--output-format=concise"),
     "**/*.toml": each(tomllib.loads),
+    "**/*.json": each(json.loads),
     "**/*.y*ml": each(documents),
     "**/*.md": each(str),
     "**/*.mako": each(str),
