@@ -124,7 +124,8 @@ def show(work: list[Errand]) -> None:
     for errand in work:
         job, after, ran = errand.job, errand.seconds("created_at", "ended_at"), errand.seconds("started_at", "ended_at")
         line = f"{job['id'][-8:]:<10}{job['task']:<20}{errand.shows:<34}{job['state']:<11}{job['attempt']:>8}"
-        print(f"{line}{after:>11.2f} s{ran:>7.2f} s  {errand.fault() and 'WRONG'}".rstrip())
+        remark = "WRONG" if errand.fault() else (job["error"] or {}).get("type", "")
+        print(f"{line}{after:>11.2f} s{ran:>7.2f} s  {remark}".rstrip())
     print()
 
 
