@@ -22,6 +22,9 @@ from service.api.validation import Body, Parameters
 from service.config import WrongSettings, settings
 from service.jobs import doorbell, schema
 
+# Seconds, at the end, for doorbells that are not rung yet.
+FLUSH_SECONDS = 1.0
+
 MINT = f"{NAME} tokens new --client NAME --scope {' --scope '.join(SCOPES[:2])}"
 
 
@@ -73,7 +76,7 @@ def run() -> None:
 async def _lifespan(_: ConnexionMiddleware) -> AsyncIterator[None]:
     yield
     # What was accepted last may not be published yet; the reconciler would find it, but later.
-    doorbell.flush()
+    doorbell.flush(FLUSH_SECONDS)
 
 
 def _demand_migrated() -> None:

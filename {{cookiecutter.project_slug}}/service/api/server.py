@@ -50,9 +50,14 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
         timeout_graceful_shutdown=GRACE,
     )
     server = uvicorn.Server(config)
-    # uvicorn raises the signal again once it is done; then it has done its work.
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn has handlers of its own while it runs; these are for the moment before, when a signal must not be lost,
+    # and the one after, when it raises the signal again although its work is done.
     for wanted in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(wanted, lambda *_: None)
+        signal.signal(wanted, stop)
     log.info("api listening", address=address(listening))
     server.run(sockets=[listening])
     if not server.started:
