@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from honcho.environ import parse
+
 from local.broker import Broker
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -27,9 +29,11 @@ def stores(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Add `variables` to this process's environment, in which `python` is then the one that runs now."""
+    """Add `variables` to .env and this process's environment, in which `python` is then the one that runs now."""
+    file = PROJECT / ".env"
+    given = {**(parse(file.read_text()) if file.exists() else {}), **os.environ}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **variables}
+    return {**given, "PATH": path, "PYTHONUNBUFFERED": "1", **variables}
 
 
 def service(variables: Mapping[str, str], *words: str) -> str:
