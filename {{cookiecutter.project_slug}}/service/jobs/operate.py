@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from service.config import settings
@@ -13,6 +13,7 @@ from service.jobs import doorbell
 from service.jobs.history import record
 from service.jobs.model import WAITING, Job, PausedQueue, State
 from service.jobs.query import find
+from service.queues import SWEEP_ROWS
 
 
 def cancel(job_id: str, *, by: str, client: str | None) -> Job:
@@ -87,7 +88,7 @@ def pause(queue: str, *, by: str) -> None:
 
 
 def resume(queue: str) -> None:
-    """Undo `pause`; the reconciler rings for what waited.
+    """Undo `pause`; the reconciler rings for what waited, for the oldest at its next sweep.
 
     Raises:
         UnknownQueue: the policy has none of this name.
@@ -95,6 +96,9 @@ def resume(queue: str) -> None:
     known(queue)
     with transaction() as session:
         session.execute(delete(PausedQueue).where(PausedQueue.name == queue))
+        waits = select(Job.id).where(Job.queue == queue, Job.state.in_(WAITING))
+        oldest = waits.order_by(Job.run_at).limit(SWEEP_ROWS).scalar_subquery()
+        session.execute(update(Job).where(Job.id.in_(oldest)).values(rung_at=None))
 
 
 def purge(older_than_days: float, *, batch: int = 500) -> int:

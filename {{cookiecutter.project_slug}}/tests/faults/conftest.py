@@ -18,10 +18,9 @@ def recovered(record_property: Callable[[str, object], None]) -> Recovered:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Keep a row of each test that names its line."""
     report = yield
-    marker = item.get_closest_marker("fault")
-    if call.when == "call" and marker:
+    for marker in item.iter_markers("fault") if call.when == "call" else ():
         sentence = item.name.removeprefix("test_").replace("_", " ").partition("[")[0]
-        outcome = "held" if report.passed else "BROKE"
+        outcome = "held" if report.passed else "skipped" if report.skipped else "BROKE"
         ROWS.append(
             (marker.args[0], sentence, marker.args[1], outcome, dict(item.user_properties).get("recovered", ""))
         )

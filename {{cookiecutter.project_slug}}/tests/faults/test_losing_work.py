@@ -11,11 +11,19 @@ import pytest
 import redis
 from sqlalchemy.orm import Session
 
-from service import database
+from service import NAME, database
 from service.jobs import State, doorbell, operate, submit
-from service.jobs.model import Job
+from service.jobs.model import Job, Lease
 from tests.faults.conftest import Recovered
 from tests.support.stack import HEARTBEAT_SECONDS, ROOT, Stack, until
+
+def holder() -> str:
+    """Who has beat's lease."""
+    with database.standalone() as session:
+        lease = session.get(Lease, "beat")
+        assert lease is not None
+        return lease.holder
+
 
 LOST = "the job is lost, or hidden until the visibility timeout (3600 s)"
 
@@ -98,7 +106,7 @@ def test_a_rolled_back_transaction_leaves_no_job_and_rings_for_none(stack: Stack
 
 @pytest.mark.fault("L6", "discarded with a log line")
 def test_a_job_that_this_worker_does_not_know_waits_for_one_that_does(stack: Stack, recovered: Recovered) -> None:
-    old = stack.start("worker", "fast", ready=False, WITHOUT_TRIALS="1")
+    old = stack.start("worker", "fast", ready=False, TRIALS="")
     until(lambda: old.said("worker ready"), seconds=30)
     row = stack.submit("trials.echo", value="new")
     doorbell.flush(5)
@@ -173,6 +181,18 @@ def test_a_frozen_worker_loses_its_jobs_to_another(stack: Stack, recovered: Reco
     assert (done.state, done.attempt, done.losses) == (State.SUCCEEDED, 2, 1)
 
 
+@pytest.mark.fault("L10", "periodic work stops with the beat, or runs twice with two (measured: 12 instead of 6)")
+def test_a_second_beat_waits_and_takes_over_when_the_first_is_gone(stack: Stack) -> None:
+    first = stack.start("beat")
+    until(lambda: f":{first.pid}:" in holder())
+    second = stack.start("beat")
+    until(lambda: (stack.directory / "beat.heartbeat").exists())
+    assert f":{first.pid}:" in holder()
+    first.signal(signal.SIGKILL)
+    until(lambda: f":{second.pid}:" in holder(), seconds=40)
+    assert second.stop() == 0
+
+
 @pytest.mark.fault("L11", "the job is lost, or stuck as running")
 @pytest.mark.parametrize("moment", ["claim", "finish"])
 def test_a_store_that_is_away_at_a_claim_or_a_finish_loses_nothing(
@@ -243,3 +263,103 @@ def test_an_attempt_over_its_limit_ends_and_is_recorded_once(stack: Stack, swall
     (done,) = stack.ended(row.id)
     assert (done.state, done.error_type, done.failures, done.crashes) == (State.FAILED, "timeout", 1, 0)
     assert stack.events(row.id) == ["accepted", "started", "failed"]
+
+
+@pytest.mark.fault("L5", "apply_async blocks for seconds to for ever, and the API with it")
+@pytest.mark.fault("S20", "publishing to a frozen Redis blocks over 60 s")
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_broker_that_is_away_costs_submitting_no_time(
+    stack: Stack, recovered: Recovered, how: signal.Signals
+) -> None:
+    stack.submit("trials.echo", value="warm")
+    assert doorbell.flush(5)
+    os.kill(stack.broker.pid, how)
+    took = []
+    jobs = []
+    for number in range(50):
+        began = time.monotonic()
+        jobs.append(stack.submit("trials.echo", value=str(number)))
+        took.append(time.monotonic() - began)
+    assert max(took) < 0.5
+    if how is signal.SIGSTOP:
+        os.kill(stack.broker.pid, signal.SIGCONT)
+    else:
+        stack.broker.stop()
+        stack.broker.start()
+    back = time.monotonic()
+    stack.start("worker", "fast")
+    stack.ended(*(job.id for job in jobs), seconds=60)
+    recovered(time.monotonic() - back)
+
+
+@pytest.mark.fault("L8", "a log line")
+def test_a_dead_letter_keeps_its_arguments_its_error_and_every_attempt(stack: Stack) -> None:
+    stack.start("worker", "fast", QUEUE_FAST_MAX_RETRIES="1", QUEUE_FAST_BACKOFF="1")
+    row = stack.submit("trials.flaky", failures=5)
+    (dead,) = stack.ended(row.id)
+    assert (dead.state, dead.failures, dead.attempt) == (State.FAILED, 2, 2)
+    assert dead.kwargs == {"failures": 5}
+    assert (dead.error_type, dead.error_message) == ("UpstreamError", "503 from upstream")
+    assert "trials.py" in (dead.traceback or "")
+    assert stack.events(row.id) == ["accepted", "started", "retrying", "started", "failed"]
+
+
+@pytest.mark.fault("L12", "6 of 20,000 lost in 20 kill -9, 4 of 60,000 in 50 SIGTERMs, 4 of 20,000 in 40 cut connections")
+@pytest.mark.parametrize("how", ["kill", "stop", "cut"])
+def test_workers_that_come_and_go_under_load_lose_and_double_nothing(
+    stack: Stack, recovered: Recovered, how: str
+) -> None:
+    jobs = [stack.submit("trials.echo", value=str(number)) for number in range(300)]
+    began = time.monotonic()
+    worker = stack.start("worker", "fast")
+    for _ in range(3):
+        until(lambda: stack.broker_depth("fast") < 250 or all(stack.attempts(job.id) for job in jobs), seconds=30)
+        if how == "cut":
+            with redis.Redis(port=stack.broker.port) as client:
+                client.client_kill_filter(_type="normal")
+            continue
+        worker.kill() if how == "kill" else worker.stop()
+        worker = stack.start("worker", "fast")
+    done = stack.ended(*(job.id for job in jobs), seconds=90)
+    recovered(time.monotonic() - began)
+    assert {job.state for job in done} == {State.SUCCEEDED}
+    assert all(len(stack.attempts(job.id)) == job.attempt for job in done)
+
+
+@pytest.mark.fault("L16", "swallowed with no signal, or the worker exits")
+@pytest.mark.parametrize("garbage", ["not json", "{}", '{"body": "bm90IGpzb24=", "content-type": "application/json"}'])
+def test_garbage_in_the_queue_ends_no_worker(stack: Stack, garbage: str) -> None:
+    worker = stack.start("worker", "fast")
+    with redis.Redis(port=stack.broker.port) as client:
+        client.lpush(f"{NAME}.fast", garbage)
+        until(lambda: client.llen(f"{NAME}.fast") == 0)
+    row = stack.submit("trials.echo", value="after")
+    (done,) = stack.ended(row.id, seconds=45)
+    assert done.state is State.SUCCEEDED
+    assert worker.process.poll() is None
+
+
+@pytest.mark.fault("L18", "a success recorded as FAILURE")
+def test_a_job_that_ends_while_the_broker_is_away_has_succeeded(stack: Stack) -> None:
+    stack.start("worker", "slow")
+    row = stack.submit("trials.sleep", seconds=2)
+    until(lambda: stack.attempts(row.id))
+    stack.broker.stop(signal.SIGKILL)
+    (done,) = stack.ended(row.id)
+    assert (done.state, done.attempt) == (State.SUCCEEDED, 1)
+
+
+@pytest.mark.fault("L19", "the consumer exits, and the message in its hand is gone")
+def test_a_full_redis_delays_jobs_and_loses_none(stack: Stack, recovered: Recovered) -> None:
+    worker = stack.start("worker", "fast")
+    with redis.Redis(port=stack.broker.port) as client:
+        client.config_set("maxmemory", "1")
+        jobs = [stack.submit("trials.echo", value=str(number)) for number in range(20)]
+        until(lambda: stack.refused_by_broker(), seconds=20)
+        client.config_set("maxmemory", "0")
+    back = time.monotonic()
+    if worker.process.poll() is not None:
+        stack.start("worker", "fast")
+    done = stack.ended(*(job.id for job in jobs), seconds=60)
+    recovered(time.monotonic() - back)
+    assert {(job.state, job.attempt) for job in done} == {(State.SUCCEEDED, 1)}

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 
+TRIALS = Path(__file__).parent / "tasks"
+
 # Short, so that a test need not wait for a production's half minute; everything else is as it is rendered.
 HEARTBEAT_SECONDS = 1.0
 
@@ -83,6 +85,7 @@ class Stack:
             "STATE_DIR": str(directory),
             "SERVICE_VERSION": "test",
             "PYTHONWARNINGS": "ignore",
+            "TRIALS": str(TRIALS),
             **environment,
         }
 
@@ -151,6 +154,17 @@ class Stack:
             return bell.depth(queue)
         finally:
             bell.close()
+
+    def refused_by_broker(self) -> bool:
+        """Whether the broker takes no more messages."""
+        bell = Bell()
+        try:
+            bell.publish("00000000-0000-7000-8000-000000000000", "trials.echo", "fast")
+        except Exception:
+            return True
+        finally:
+            bell.close()
+        return False
 
     def attempts(self, job_id: str) -> list[Mapping[str, Any]]:
         """The marks that the tests' tasks left of each attempt, outside the service's own tables."""

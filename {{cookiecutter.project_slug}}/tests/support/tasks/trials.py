@@ -103,6 +103,16 @@ def effect(self: SlowTask, seconds: float, fail: bool = False) -> str:
     return "written"
 
 
+@app.task(base=SlowTask, bind=True)
+def late_effect(self: SlowTask, seconds: float) -> str:
+    """Take a while, and then write a row."""
+    mark(self)
+    time.sleep(seconds)
+    with self.job.transaction() as session:
+        session.add(Report(job_id=self.job.id, title="effect", rows=self.job.attempt, csv=""))
+    return "written"
+
+
 @app.task(base=FastTask, bind=True)
 def chain(self: FastTask, left: int) -> int:
     """Submit the next step with this one's success."""
