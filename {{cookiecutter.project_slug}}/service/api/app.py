@@ -45,7 +45,7 @@ def create_app() -> FlaskApp:
     app.add_middleware(PlainPaths, position=MiddlewarePosition.BEFORE_SWAGGER)
     app.add_middleware(WholeBody, position=MiddlewarePosition.BEFORE_VALIDATION)
     app.add_middleware(health.Beside, position=MiddlewarePosition.BEFORE_CONTEXT)
-    app.add_middleware(Deadline, position=MiddlewarePosition.BEFORE_CONTEXT)
+    app.add_middleware(Deadline, position=MiddlewarePosition.BEFORE_CONTEXT, look=health.database())
     # Connexion would build the stack at the first request, and answer each with 500 where it cannot.
     middleware = app.middleware
     middleware.app, middleware.middleware_stack = middleware._build_middleware_stack()

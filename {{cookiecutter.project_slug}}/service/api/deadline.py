@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.health import database
+from service.api.probe import Probe
 from service.errors import StoreUnavailable
 
 # Seconds that a request may take before the database is looked at; with the look's own patience, less than two.
@@ -16,8 +16,9 @@ UNKNOWN = "the database does not answer; send the request again with the same Id
 class Deadline:
     """Frees the caller of a database that is frozen, which no timeout of its client notices; slow work goes on."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, look: Probe[str]) -> None:
         self.app = app
+        self._look = look
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on one request.
@@ -38,7 +39,7 @@ class Deadline:
         work = asyncio.ensure_future(self.app(scope, receive, note))
         try:
             while not started and not (await asyncio.wait({work}, timeout=UNSUSPICIOUS))[0]:
-                if not started and await database()() == "unknown":
+                if not started and await self._look() == "unknown":
                     # The work itself cannot be stopped: it may still be committed once the database wakes up.
                     raise StoreUnavailable(UNKNOWN)
             await work
