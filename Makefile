@@ -2,7 +2,7 @@
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 
-.PHONY: help demo test test-containers lint clean
+.PHONY: help demo test test-containers lint tree clean
 .DEFAULT_GOAL := help
 
 help: ## List the habits
@@ -21,6 +21,10 @@ lint: $(filter .tools/%,$(UV)) ## Lint the template's own Python and check its t
 	$(UV) run --quiet ruff check
 	$(UV) run --quiet ruff format --check
 	$(UV) run --quiet mypy
+
+tree: $(filter .tools/%,$(UV)) ## Take what the defaults render now for what they should render (tests/tree.txt)
+	@folder=$$(mktemp -d) && $(UV) run --quiet cookiecutter --no-input --output-dir $$folder . >/dev/null && \
+		(cd $$folder/* && find . -type f | cut -c3- | LC_ALL=C sort) >tests/tree.txt && rm -r $$folder
 
 clean: ## Remove what the commands above left behind
 	rm -rf .cache .demo .tools .venv uv.lock
