@@ -97,6 +97,14 @@ def upgrade() -> None:
         sa.Column("started_at", Timestamp, nullable=False),
         sa.Column("seen_at", Timestamp, nullable=False),
     )
+    op.create_table(
+        "refused_messages",
+        sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
+        sa.Column("at", Timestamp, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("headers", sa.Text, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+    )
     leases = op.create_table(
         "leases",
         sa.Column("name", sa.Text, primary_key=True),

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from service.database import now, standalone, transaction
 from service.jobs import doorbell
 from service.jobs.history import record
-from service.jobs.model import WAITING, Job, Process, State
+from service.jobs.model import WAITING, Job, Process, RefusedMessage, State
 from service.jobs.query import presumed_dead
 from service.queues import MAX_CRASHES, MAX_LOSSES, SWEEP_ROWS
 
@@ -17,6 +17,9 @@ Budget = Literal["crashes", "losses"]
 
 # The type of the dead letter when a budget is used up, and how large the budget is.
 ENDS: dict[Budget, tuple[str, int]] = {"crashes": ("poison", MAX_CRASHES), "losses": ("lost", MAX_LOSSES)}
+
+# Characters that are kept of a message that was no job.
+MAX_KEPT = 10_000
 
 # Seconds before a job whose process died is tried again; it doubles with each crash.
 CRASH_BACKOFF = 0.5
@@ -63,6 +66,22 @@ def cancelled_processes(worker: str) -> list[tuple[int, float]]:
         query = select(Job.pid, Job.cancel_requested_at, now()).where(*mine)
         found = session.execute(query).all()
         return [(pid, (present - asked).total_seconds()) for pid, asked, present in found if pid and asked]
+
+
+def unknown_here(job_id: str) -> None:
+    """Say of a job that it waits for a worker that knows its task; the reconciler rings for it again."""
+    with transaction() as session:
+        waits = (Job.id == job_id, Job.state.in_(WAITING), Job.waiting_for.is_distinct_from("task"))
+        row = session.scalar(update(Job).where(*waits).values(waiting_for="task").returning(Job))
+        if row is not None:
+            record(session, row, "unknown here", f"a worker that does not know {row.task} passed it on")
+
+
+def keep(reason: str, headers: str, body: str) -> None:
+    """Keep a message that was no job, as much of it as one can look at."""
+    with standalone() as session:
+        session.add(RefusedMessage(reason=reason, headers=headers[:MAX_KEPT], body=body[:MAX_KEPT]))
+        session.commit()
 
 
 def expire() -> int:

@@ -159,6 +159,18 @@ class Process(Base):
     seen_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
 
 
+class RefusedMessage(Base):
+    """What came over the broker and was no job: kept for a while, since somebody must have sent it."""
+
+    __tablename__ = "refused_messages"
+
+    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True, default=new_id)
+    at: Mapped[datetime] = mapped_column(Timestamp, default=now())
+    reason: Mapped[str] = mapped_column(Text)
+    headers: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+
+
 class Lease(Base):
     """A duty that one process has at a time, until it lets the lease expire."""
 

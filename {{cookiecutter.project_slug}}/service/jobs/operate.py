@@ -11,7 +11,7 @@ from service.database import now, transaction
 from service.errors import UnknownQueue, WrongState
 from service.jobs import doorbell
 from service.jobs.history import record
-from service.jobs.model import WAITING, Job, PausedQueue, State
+from service.jobs.model import WAITING, Job, PausedQueue, RefusedMessage, State
 from service.jobs.query import find
 from service.queues import SWEEP_ROWS
 
@@ -102,12 +102,16 @@ def resume(queue: str) -> None:
 
 
 def purge(older_than_days: float, *, batch: int = 500) -> int:
-    """Delete jobs that ended more than this many days ago, a small batch to a transaction; gives how many."""
+    """Delete jobs that ended more than this many days ago, a small batch to a transaction; gives how many.
+
+    Messages that were refused so long ago go with them.
+    """
     total = 0
     while True:
         with transaction() as session:
             old = select(Job.id).where(Job.ended_at < now(-86_400 * older_than_days)).limit(batch)
             deleted = session.scalars(delete(Job).where(Job.id.in_(old)).returning(Job.id)).all()
+            session.execute(delete(RefusedMessage).where(RefusedMessage.at < now(-86_400 * older_than_days)))
         total += len(deleted)
         if len(deleted) < batch:
             return total

@@ -58,6 +58,7 @@ app.conf.update(
     task_queues=[broker_queue(name) for name in QUEUES],
     enable_utc=True,
     timezone="UTC",
+    worker_consumer="service.worker.consumer:JobConsumer",
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_enable_remote_control=True,

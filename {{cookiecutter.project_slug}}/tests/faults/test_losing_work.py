@@ -111,6 +111,7 @@ def test_a_job_that_this_worker_does_not_know_waits_for_one_that_does(stack: Sta
     row = stack.submit("trials.echo", value="new")
     doorbell.flush(5)
     until(lambda: stack.broker_depth("fast") == 0)
+    until(lambda: stack.job(row.id).waiting_for == "task")
     assert stack.job(row.id).state is State.QUEUED
     assert old.process.poll() is None
     deployed = time.monotonic()
@@ -334,9 +335,10 @@ def test_garbage_in_the_queue_ends_no_worker(stack: Stack, garbage: str) -> None
         client.lpush(f"{NAME}.fast", garbage)
         until(lambda: client.llen(f"{NAME}.fast") == 0)
     row = stack.submit("trials.echo", value="after")
-    (done,) = stack.ended(row.id, seconds=45)
+    (done,) = stack.ended(row.id, seconds=10)
     assert done.state is State.SUCCEEDED
     assert worker.process.poll() is None
+    assert until(stack.refused_messages)
 
 
 @pytest.mark.fault("L18", "a success recorded as FAILURE")

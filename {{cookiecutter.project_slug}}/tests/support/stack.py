@@ -14,7 +14,7 @@ from local.broker import Broker, free_port
 from service import config, database
 from service.jobs import Job, doorbell, query, schema, submit
 from service.jobs.doorbell import Bell
-from service.jobs.model import ENDED
+from service.jobs.model import ENDED, RefusedMessage
 from tests.support.waiting import until
 
 T = TypeVar("T")
@@ -154,6 +154,11 @@ class Stack:
             return bell.depth(queue)
         finally:
             bell.close()
+
+    def refused_messages(self) -> list[str]:
+        """Why messages that were no jobs were refused."""
+        with database.standalone() as session:
+            return [row.reason for row in session.scalars(sqlalchemy.select(RefusedMessage))]
 
     def refused_by_broker(self) -> bool:
         """Whether the broker takes no more messages."""
