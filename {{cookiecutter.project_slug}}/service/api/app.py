@@ -25,7 +25,7 @@ from service.jobs import doorbell, schema
 # Seconds, at the end, for doorbells that are not rung yet.
 FLUSH_SECONDS = 1.0
 
-MINT = f"{NAME} tokens new --client NAME --scope {' --scope '.join(SCOPES[:2])}"
+MINT = f"python -m service tokens new --client NAME --scope {' --scope '.join(SCOPES[:2])}"
 
 
 def create_app() -> FlaskApp:
@@ -86,7 +86,7 @@ def _demand_migrated() -> None:
         said = str(error.orig).strip().partition("\n")[0]
         sys.exit(f"expected a database at DATABASE_URL, got: {said}; start it, or correct DATABASE_URL")
     if behind:
-        sys.exit(f"expected a database at {behind}, got: an older one; run `{NAME} migrate`")
+        sys.exit(f"expected a database at {behind}, got: an older one; run `python -m service migrate`")
 
 
 def _greet(address: str, token: str) -> None:
