@@ -17,6 +17,7 @@ from service.jobs.model import Job, Lease
 from tests.faults.conftest import Recovered
 from tests.support.stack import HEARTBEAT_SECONDS, ROOT, Stack, until
 
+
 def holder() -> str:
     """Who has beat's lease."""
     with database.standalone() as session:
@@ -305,7 +306,9 @@ def test_a_dead_letter_keeps_its_arguments_its_error_and_every_attempt(stack: St
     assert stack.events(row.id) == ["accepted", "started", "retrying", "started", "failed"]
 
 
-@pytest.mark.fault("L12", "6 of 20,000 lost in 20 kill -9, 4 of 60,000 in 50 SIGTERMs, 4 of 20,000 in 40 cut connections")
+@pytest.mark.fault(
+    "L12", "6 of 20,000 lost in 20 kill -9, 4 of 60,000 in 50 SIGTERMs, 4 of 20,000 in 40 cut connections"
+)
 @pytest.mark.parametrize("how", ["kill", "stop", "cut"])
 def test_workers_that_come_and_go_under_load_lose_and_double_nothing(
     stack: Stack, recovered: Recovered, how: str

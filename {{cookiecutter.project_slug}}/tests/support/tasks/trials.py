@@ -7,9 +7,12 @@ import time
 from pathlib import Path
 
 from billiard.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import select
 
+from service import database
 from service.config import settings
 from service.errors import UpstreamError
+from service.jobs import Job
 from service.models.report import Report
 from service.worker import FastTask, SlowTask, app
 
@@ -127,3 +130,27 @@ def returns(self: FastTask, what: str) -> object:
     """Return what cannot be kept."""
     mark(self)
     return {"object": object(), "large": "x" * 300_000, "nan": float("nan")}[what]
+
+
+@app.task(base=FastTask, bind=True)
+def blocks(self: FastTask) -> object:
+    """Wait for another task inside this one."""
+    return app.send_task("trials.echo", kwargs={"value": "x"}, queue=self.queue).get(timeout=5)
+
+
+@app.task(base=FastTask, bind=True)
+def leak(self: FastTask) -> int:
+    """Grow by 60 MB for good."""
+    mark(self)
+    sys.modules[__name__].__dict__.setdefault("HOARD", []).append(bytearray(os.urandom(1024)) * 60_000)
+    return os.getpid()
+
+
+@app.task(base=FastTask, bind=True)
+def counts(self: FastTask, times: int) -> int:
+    """Query the store many times over, on whatever connection this process has."""
+    for _ in range(times):
+        with database.standalone() as session:
+            if session.scalar(select(Job.id).where(Job.id == self.job.id)) != self.job.id:
+                raise ValueError("another process's answer")
+    return os.getpid()
