@@ -30,7 +30,7 @@ class JobConsumer(Consumer):
         message.ack_log_error(log, self.connection_errors)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """This version has no such task; a job waits for a worker that knows it, as during a rolling deploy."""
+        """No task of this version: a job waits for a worker that knows it, as during a rolling deploy."""
         headers = message.headers or {}
         if headers.get("durable"):
             self.app.keeper.report(partial(casualties.unknown_here, headers["id"]))

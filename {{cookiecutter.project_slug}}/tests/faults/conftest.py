@@ -1,6 +1,6 @@
 """The table at the end of `make faults`: each fault, what stock Celery does, what this service did, and how fast."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 import pytest
 
@@ -15,15 +15,16 @@ def recovered(record_property: Callable[[str, object], None]) -> Recovered:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep a row of each test that names its line."""
     report = yield
     for marker in item.iter_markers("fault") if call.when == "call" else ():
         sentence = item.name.removeprefix("test_").replace("_", " ").partition("[")[0]
         outcome = "held" if report.passed else "skipped" if report.skipped else "BROKE"
-        ROWS.append(
-            (marker.args[0], sentence, marker.args[1], outcome, dict(item.user_properties).get("recovered", ""))
-        )
+        seconds = str(dict(item.user_properties).get("recovered", ""))
+        ROWS.append((marker.args[0], sentence, marker.args[1], outcome, seconds))
     return report
 
 
