@@ -4,6 +4,8 @@ import signal
 import sys
 import time
 
+import httpx
+
 from demo.errands import LONG_ROWS, NOTIFICATIONS, Errand, errands, interrupted
 from demo.service import HEARTBEAT_SECONDS, DemoError, Service, wait_for
 from demo.third_party import ThirdParty
@@ -30,8 +32,10 @@ def main() -> int:
     service = Service(outbound_allow="127.0.0.1")
     try:
         faults = run(Story(), service, third_party)
-    except DemoError as error:
+    except (DemoError, httpx.HTTPError) as error:
         faults = [str(error)]
+    except KeyboardInterrupt:
+        faults = ["stopped by Ctrl-C"]
     finally:
         service.stop()
     for fault in faults:
