@@ -103,6 +103,8 @@ def _postgresql(url: str) -> Engine:
         max_overflow=10,
         pool_timeout=POOL_TIMEOUT,
         pool_pre_ping=True,
+        # Arguments of jobs do not belong in the text of an error.
+        hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT,
             "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
@@ -112,7 +114,9 @@ def _postgresql(url: str) -> Engine:
 
 
 def _sqlite(url: str) -> Engine:
-    made = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT}, pool_timeout=POOL_TIMEOUT)
+    made = create_engine(
+        url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT}, pool_timeout=POOL_TIMEOUT, hide_parameters=True
+    )
 
     @event.listens_for(made, "connect")
     def configure(connection: Any, _: ConnectionPoolEntry) -> None:
@@ -144,3 +148,11 @@ def standalone() -> Iterator[Session]:
     mode = {} if made.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
     with Session(made.execution_options(standalone=True, **mode), expire_on_commit=False) as session:
         yield session
+
+
+def fault(error: Exception) -> str:
+    """What is wrong with the database, and the command that mends it."""
+    said = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    if "no such table" in said or "does not exist" in said:
+        return f"expected a migrated database, got: {said}; run `python -m service migrate`"
+    return f"expected a database at DATABASE_URL, got: {said}; start it, or correct DATABASE_URL"

@@ -15,6 +15,7 @@ ServiceError                 something the caller can be told; carries an HTTP s
 PolicyError                  a task or queue defined against the policy
 UpstreamError                a third party failed in a way that may pass; worth another attempt
 UpstreamRefused              a third party said no; another attempt would change nothing
+StartRefused                 a process cannot start; the message has the remedy
 JobCancelled                 the job was cancelled while it ran
 AttemptLost                  the job went on to another attempt; this one can change nothing any more
 """
@@ -105,7 +106,7 @@ class AddressRefused(InvalidRequest):
 
 
 class StoreUnavailable(ServiceError):
-    """The database cannot be reached; nothing was accepted, so send the request again."""
+    """The database cannot be reached; send the request again, with the same Idempotency-Key."""
 
     status = 503
     title = "Store unavailable"
@@ -128,6 +129,10 @@ class UpstreamError(Exception):
 
 class UpstreamRefused(Exception):
     """A third party refused; another attempt would be refused again."""
+
+
+class StartRefused(Exception):
+    """The process cannot start; the message says why, and the command that mends it."""
 
 
 class JobCancelled(Exception):

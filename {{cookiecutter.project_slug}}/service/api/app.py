@@ -9,7 +9,6 @@ from connexion import FlaskApp
 from connexion.jsonifier import Jsonifier
 from connexion.middleware import ConnexionMiddleware, MiddlewarePosition
 from connexion.options import SwaggerUIOptions
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from service import NAME
 from service.api import auth, health, problems, server
@@ -57,12 +56,13 @@ def run() -> None:
 
     Raises:
         WrongSettings: tokens are missing or malformed.
-        SystemExit: the database is away or too old, or the address is taken; with a sentence.
+        StartRefused: the database is away or too old.
+        SystemExit: the address is taken; with a sentence.
     """
     keyring = auth.keyring()
     if not keyring and settings().deployed:
         raise WrongSettings(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
-    _demand_migrated()
+    schema.demand_current()
     app = create_app()
     listening = server.listen(settings().host, settings().port)
     if not keyring:
@@ -77,16 +77,6 @@ async def _lifespan(_: ConnexionMiddleware) -> AsyncIterator[None]:
     yield
     # What was accepted last may not be published yet; the reconciler would find it, but later.
     doorbell.flush(FLUSH_SECONDS)
-
-
-def _demand_migrated() -> None:
-    try:
-        behind = schema.behind()
-    except (OperationalError, InterfaceError) as error:
-        said = str(error.orig).strip().partition("\n")[0]
-        sys.exit(f"expected a database at DATABASE_URL, got: {said}; start it, or correct DATABASE_URL")
-    if behind:
-        sys.exit(f"expected a database at {behind}, got: an older one; run `python -m service migrate`")
 
 
 def _greet(address: str, token: str) -> None:

@@ -47,6 +47,7 @@ def main() -> None:
     """Exit code 0: done; 1: refused or failed; 2: wrong usage or wrong settings."""
     # Imported here, so that help works without settings.
     from service.config import WrongSettings
+    from service.errors import StartRefused
 
     try:
         sys.exit(cli.main(prog_name=NAME, standalone_mode=False) or 0)
@@ -58,6 +59,6 @@ def main() -> None:
     except WrongSettings as error:
         click.echo(f"The settings cannot be used:\n{error}", err=True)
         sys.exit(2)
-    except Refused as error:
+    except (Refused, StartRefused) as error:
         click.echo(f"{error}", err=True)
         sys.exit(1)

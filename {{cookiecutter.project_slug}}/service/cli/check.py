@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from service.cli.output import Refused, as_json, database_fault, show
+from service.cli.output import Refused, as_json, show
 from service.queues import VISIBILITY_TIMEOUT
 
 
@@ -62,15 +62,13 @@ def _policy() -> Iterator[str]:
 
 
 def _database() -> Iterator[str]:
-    from sqlalchemy.exc import OperationalError
-
+    from service.errors import StartRefused
     from service.jobs import schema
 
     try:
-        if behind := schema.behind():
-            yield f"expected a database at {behind}, got: an older one; run `python -m service migrate`"
-    except OperationalError as error:
-        yield database_fault(error)
+        schema.demand_current()
+    except StartRefused as error:
+        yield str(error)
 
 
 def _broker() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import click
 
@@ -23,12 +24,12 @@ def jobs() -> None:
 @click.option("--queue")
 @click.option("--client", help="Only this client's jobs.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--cursor", help="The next_cursor of the page before.")
+@click.option("--cursor", type=click.UUID, help="The next_cursor of the page before.")
 @as_json
 @operator
-def list_(as_json: bool, client: str | None, **filters: Any) -> None:
+def list_(as_json: bool, client: str | None, cursor: UUID | None, **filters: Any) -> None:
     """List jobs, newest first; `--state failed` are the dead letters."""
-    page = query.page(client, **filters)
+    page = query.page(client, cursor=str(cursor) if cursor else None, **filters)
     rows = [view.job(row) for row in page.jobs]
     if as_json:
         show({"jobs": rows, "next_cursor": page.next_cursor}, as_json)
@@ -42,7 +43,7 @@ def list_(as_json: bool, client: str | None, **filters: Any) -> None:
 @click.argument("job_id", type=click.UUID)
 @as_json
 @operator
-def show_(job_id: str, as_json: bool) -> None:
+def show_(job_id: UUID, as_json: bool) -> None:
     """Show one job: its arguments, its error, and all that happened to it."""
     row = query.get(str(job_id), None)
     events = [view.event(event) for event in query.events(row.id, None)]
@@ -63,7 +64,7 @@ def _act(name: str, act: Callable[..., Any], help_: str) -> None:
     @click.argument("job_id", type=click.UUID)
     @as_json
     @operator
-    def command(job_id: str, as_json: bool) -> None:
+    def command(job_id: UUID, as_json: bool) -> None:
         row = act(str(job_id), by=OPERATOR, client=None)
         show(view.job(row) if as_json else {"id": row.id, "state": row.state.value}, as_json)
 
@@ -78,7 +79,7 @@ _act("discard", operate.discard, "Take a failed job out of the dead letters.")
 @click.argument("queue")
 @as_json
 @operator
-def move(job_id: str, queue: str, as_json: bool) -> None:
+def move(job_id: UUID, queue: str, as_json: bool) -> None:
     """Let a waiting job run on another queue."""
     row = operate.move(str(job_id), queue, by=OPERATOR, client=None)
     show(view.job(row) if as_json else {"id": row.id, "queue": row.queue}, as_json)

@@ -43,6 +43,7 @@ def operator(function: Callable[P, R]) -> Callable[P, R]:
         from sqlalchemy.exc import DatabaseError, InterfaceError
 
         from service.config import settings
+        from service.database import fault
         from service.jobs import doorbell
         from service.observe import logs
 
@@ -53,19 +54,11 @@ def operator(function: Callable[P, R]) -> Callable[P, R]:
         except ServiceError as error:
             raise Refused(error.detail) from error
         except (DatabaseError, InterfaceError) as error:
-            raise Refused(database_fault(error)) from error
+            raise Refused(fault(error)) from error
         finally:
             doorbell.flush(FLUSH_SECONDS)
 
     return wrapped
-
-
-def database_fault(error: Exception) -> str:
-    """What is wrong with the database, and the command that mends it."""
-    said = str(getattr(error, "orig", error)).strip().splitlines()[0]
-    if "no such table" in said or "does not exist" in said:
-        return f"expected a migrated database, got: {said}; run `python -m service migrate`"
-    return f"expected a database at DATABASE_URL, got: {said}; start it, or correct DATABASE_URL"
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

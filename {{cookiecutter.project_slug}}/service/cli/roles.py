@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from service.cli.output import Refused, as_json, database_fault, show
+from service.cli.output import Refused, as_json, show
 from service.queues import QUEUES
 
 
@@ -31,9 +31,10 @@ def api() -> None:
 def worker(queue: str) -> None:
     """Do the work of one queue."""
     _begin(f"worker-{queue}")
-    _demand_migrated()
+    from service.jobs import schema
     from service.worker import process
 
+    schema.demand_current()
     sys.exit(process.run(queue))
 
 
@@ -41,9 +42,10 @@ def worker(queue: str) -> None:
 def beat() -> None:
     """Submit periodic jobs; a second one waits until the first is gone."""
     _begin("beat")
-    _demand_migrated()
+    from service.jobs import schema
     from service.worker import beat
 
+    schema.demand_current()
     sys.exit(beat.run())
 
 
@@ -54,6 +56,7 @@ def migrate(as_json: bool) -> None:
     _begin("migrate")
     from sqlalchemy.exc import OperationalError
 
+    from service.database import fault
     from service.jobs import catalogue, schema
     from service.worker import announce
     from service.worker.app import load_tasks
@@ -63,7 +66,7 @@ def migrate(as_json: bool) -> None:
         tasks = load_tasks()
         catalogue.announce(announce.entries(tasks))
     except OperationalError as error:
-        raise Refused(database_fault(error)) from error
+        raise Refused(fault(error)) from error
     show({"from": before, "to": after, "tasks": sorted(tasks)}, as_json)
 
 
@@ -86,17 +89,3 @@ def flower() -> None:
         )
     arguments = ["flower", f"--port={settings().flower_port}", f"--basic-auth=flower:{password}", "--logging=warning"]
     configure(settings()).start([*arguments, f"--address={settings().host}"])
-
-
-def _demand_migrated() -> None:
-    """End with a sentence where the database is away, or older than this version."""
-    from sqlalchemy.exc import OperationalError
-
-    from service.jobs import schema
-
-    try:
-        behind = schema.behind()
-    except OperationalError as error:
-        raise Refused(database_fault(error)) from error
-    if behind:
-        raise Refused(f"expected a database at {behind}, got: an older one; run `python -m service migrate`")

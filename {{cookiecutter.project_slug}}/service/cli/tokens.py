@@ -2,9 +2,8 @@
 
 import click
 
+from service.api.tokens import SCOPES, mint
 from service.cli.output import as_json, show
-
-SCOPES = ("jobs:read", "jobs:write", "jobs:admin")
 
 
 @click.group()
@@ -20,10 +19,11 @@ def tokens() -> None:
 @as_json
 def new(client: str, scopes: tuple[str, ...], name: str | None, expires: object, as_json: bool) -> None:
     """Make a token: the caller keeps it, the service is given the entry, which holds its hash alone."""
-    from service.api.auth import mint
-
     last_day = expires.date() if hasattr(expires, "date") else None
-    token, entry = mint(client, scopes, name=name, expires=last_day)
+    try:
+        token, entry = mint(client, scopes, name=name, expires=last_day)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
     show({"token": token, "entry": entry}, as_json)
     if not as_json:
         click.echo(

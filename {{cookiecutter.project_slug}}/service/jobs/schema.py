@@ -1,14 +1,17 @@
 """The schema's version: upgrading it, and telling whether this code can work with the one that is there."""
 
+import functools
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 import service
-from service.database import engine
+from service.database import engine, fault
+from service.errors import StartRefused
 
 # Beside the package, in the repository as in the image.
 MIGRATIONS = Path(service.__file__).parents[1] / "migrations"
@@ -28,19 +31,38 @@ def behind() -> str | None:
     A newer schema is one whose version this code has never heard of: migrations only add, so old code can use it.
     """
     present = current()
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    return head if present is None or (present in known() and present != head) else None
+    return _head() if present is None or (present in known() and present != _head()) else None
+
+
+def demand_current() -> None:
+    """Let a role start only where the database is there and not older than the code.
+
+    Raises:
+        StartRefused: naming the command that mends it.
+    """
+    try:
+        missing = behind()
+    except (OperationalError, InterfaceError) as error:
+        raise StartRefused(fault(error)) from error
+    if missing:
+        raise StartRefused(f"expected a database at {missing}, got: an older one; run `python -m service migrate`")
 
 
 def current() -> str | None:
     """The database's version."""
-    with engine().connect() as connection:
+    with engine().execution_options(standalone=True).connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def known() -> set[str]:
+@functools.cache
+def known() -> frozenset[str]:
     """The versions that this code has migrations for."""
-    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+@functools.cache
+def _head() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config() -> Config:

@@ -51,6 +51,7 @@ def configure(settings: Settings, role: str, stream: TextIO = sys.stdout) -> Non
     # Arguments and URLs are payload: libraries that print them speak up only when something is wrong.
     for name in (
         "alembic",
+        "connexion",
         "celery.app.trace",
         "celery.worker.strategy",
         "httpcore",

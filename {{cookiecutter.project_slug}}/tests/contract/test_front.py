@@ -13,6 +13,7 @@ from service import config, database
 from service.api import auth
 from service.api.app import create_app, run
 from service.api.tokens import digest, mint
+from service.errors import StartRefused
 from service.jobs import query, schema
 from tests.contract.conftest import Service, serving
 from tests.support.stack import ROOT, Stack, forget_settings, until
@@ -28,7 +29,7 @@ def refusal(stores: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         forget()
-        with pytest.raises((SystemExit, config.WrongSettings)) as refused:
+        with pytest.raises((SystemExit, StartRefused, config.WrongSettings)) as refused:
             run()
         return str(refused.value)
 

@@ -1,0 +1,61 @@
+"""A front for a server: one address whose target changes, as a name does at a fail-over, with TLS where wanted."""
+
+import asyncio
+import ssl
+import threading
+from contextlib import suppress
+from typing import Self
+
+from local.broker import HOST, free_port
+
+
+class Front:
+    """Passes connections on to `target`, a port on this machine."""
+
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
+        self.target, self.port = target, free_port()
+        self._tls = tls
+        self._loop = asyncio.new_event_loop()
+        self._open: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def switch(self, target: int) -> None:
+        """Cut what is open, and let what comes next reach another server."""
+        self.target = target
+        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(5)
+
+    async def _cut(self) -> None:
+        for writer in list(self._open):
+            writer.close()
+
+    async def _end(self) -> None:
+        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            upstream, downstream = await asyncio.open_connection(HOST, self.target)
+            self._open |= {writer, downstream}
+            await asyncio.gather(self._pass(reader, downstream), self._pass(upstream, writer))
+            self._open -= {writer, downstream}
+        writer.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ssl.SSLError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        serve = asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
+        self._server = asyncio.run_coroutine_threadsafe(serve, self._loop).result(5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
