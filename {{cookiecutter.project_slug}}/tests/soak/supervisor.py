@@ -52,7 +52,7 @@ class Supervisor(threading.Thread):
         self._done.set()
         self.join()
         faults = []
-        for name, role in self.roles.items():
+        for role in self.roles.values():
             role.signal(signal.SIGTERM)
         for name, role in self.roles.items():
             try:

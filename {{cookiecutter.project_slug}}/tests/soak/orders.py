@@ -1,0 +1,77 @@
+"""The mixed load: which jobs are wanted, and how each may end."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from local.dev import EXAMPLE_BODY
+from service.jobs import State
+
+SUCCEEDS = frozenset({State.SUCCEEDED})
+
+OVER_HTTP = "over HTTP"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One job that is wanted; `cancel_after` is in seconds from its acceptance."""
+
+    key: str
+    kind: str
+    kwargs: Mapping[str, Any]
+    run_at: datetime | None = None
+    cancel_after: float | None = None
+    ends: frozenset[State] = SUCCEEDS
+
+
+# How many of 100 orders are of a kind.
+DIRECT = {
+    "quick": 25,
+    "scheduled": 12,
+    "first": 15,
+    "flaky": 12,
+    "hopeless": 8,
+    "writes": 10,
+    "long": 8,
+    "patient": 7,
+    "deaf": 3,
+}
+
+
+def direct(random: Random) -> Iterator[Order]:
+    """Orders for `service.jobs.submit`, of every kind; the task of a kind is `chores.<kind>`."""
+    number = 0
+    while True:
+        (kind,) = random.choices(list(DIRECT), list(DIRECT.values()))
+        number += 1
+        key, seconds = f"direct-{number}", random.uniform(0.05, 0.4)
+        match kind:
+            case "hopeless":
+                yield Order(key, kind, {}, ends=frozenset({State.FAILED}))
+            case "flaky":
+                yield Order(key, kind, {"failures": random.randint(1, 2)})
+            case "long":
+                yield Order(key, kind, {"seconds": random.uniform(1, 5)})
+            case "patient" | "deaf":
+                may = frozenset({State.CANCELLED, State.SUCCEEDED})
+                lasts = 3.0 if kind == "patient" else 60.0
+                yield Order(key, kind, {"seconds": lasts}, cancel_after=random.uniform(0, 3), ends=may)
+            case "scheduled":
+                yield Order(key, kind, {"seconds": seconds}, run_at=_in(random.uniform(2, 20)))
+            case _:
+                yield Order(key, kind, {"seconds": seconds})
+
+
+def over_http(random: Random) -> Iterator[Order]:
+    """Orders for the API: the example that `make dev` shows, at once or later."""
+    number = 0
+    while True:
+        number += 1
+        later = _in(random.uniform(2, 20)) if random.random() < 0.25 else None
+        yield Order(f"http-{number}", OVER_HTTP, EXAMPLE_BODY, run_at=later)
+
+
+def _in(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
