@@ -5,9 +5,10 @@ from typing import Any
 
 import connexion
 
+from service import view
 from service.api.answer import Answer, answer
 from service.api.formats import moment
-from service.jobs import submit, view
+from service.jobs import submit
 
 
 def accept(task: str, arguments: Mapping[str, Any], *, client: str, run_at: str | None = None) -> Answer:

@@ -10,7 +10,7 @@ from connexion.jsonifier import Jsonifier
 from connexion.middleware import ConnexionMiddleware, MiddlewarePosition
 from connexion.options import SwaggerUIOptions
 
-from service import NAME
+from service import NAME, schema
 from service.api import auth, health, problems, server
 from service.api.body import JSON, WholeBody
 from service.api.contract import specification
@@ -19,7 +19,7 @@ from service.api.request import Envelope, PlainPaths
 from service.api.tokens import SCOPES, mint
 from service.api.validation import Body, Parameters
 from service.config import WrongSettings, settings
-from service.jobs import doorbell, schema
+from service.jobs import doorbell
 
 # Seconds, at the end, for doorbells that are not rung yet.
 FLUSH_SECONDS = 1.0

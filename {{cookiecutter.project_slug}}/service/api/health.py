@@ -77,7 +77,7 @@ def broker() -> Probe[str]:
 
 
 def _schema() -> str:
-    from service.jobs import schema
+    from service import schema
 
     if schema.behind():
         return "older"

@@ -1,7 +1,8 @@
 """Jobs: what became of accepted work. `client` is whose jobs the caller may see; None means everyone's."""
 
+from service import view
 from service.api.answer import Answer, answer
-from service.jobs import operate, query, view
+from service.jobs import operate, query
 from service.jobs.model import ENDED
 
 # Seconds after which to ask again.

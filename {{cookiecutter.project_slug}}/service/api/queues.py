@@ -1,7 +1,8 @@
 """Queues: what waits, who works, and whether they may."""
 
+from service import view
 from service.api.answer import Answer, answer
-from service.jobs import operate, query, view
+from service.jobs import operate, query
 
 
 def index() -> Answer:

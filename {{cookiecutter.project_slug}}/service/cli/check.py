@@ -62,8 +62,8 @@ def _policy() -> Iterator[str]:
 
 
 def _database() -> Iterator[str]:
+    from service import schema
     from service.errors import StartRefused
-    from service.jobs import schema
 
     try:
         schema.demand_current()

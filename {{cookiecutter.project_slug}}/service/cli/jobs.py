@@ -6,8 +6,9 @@ from uuid import UUID
 
 import click
 
+from service import view
 from service.cli.output import as_json, operator, show
-from service.jobs import State, operate, query, view
+from service.jobs import State, operate, query
 
 COLUMNS = ("id", "task", "queue", "state", "attempt", "client", "created_at")
 OPERATOR = "operator"

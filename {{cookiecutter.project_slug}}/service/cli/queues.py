@@ -2,9 +2,10 @@
 
 import click
 
+from service import view
 from service.cli.jobs import OPERATOR
 from service.cli.output import as_json, operator, show
-from service.jobs import operate, query, view
+from service.jobs import operate, query
 
 COLUMNS = ("name", "depth", "running", "oldest_seconds", "paused", "workers")
 

@@ -31,7 +31,7 @@ def api() -> None:
 def worker(queue: str) -> None:
     """Do the work of one queue."""
     _begin(f"worker-{queue}")
-    from service.jobs import schema
+    from service import schema
     from service.worker import process
 
     schema.demand_current()
@@ -42,11 +42,11 @@ def worker(queue: str) -> None:
 def beat() -> None:
     """Submit periodic jobs; a second one waits until the first is gone."""
     _begin("beat")
-    from service.jobs import schema
-    from service.worker import beat
+    from service import schema
+    from service.beat import run
 
     schema.demand_current()
-    sys.exit(beat.run())
+    sys.exit(run())
 
 
 @click.command()
@@ -56,8 +56,9 @@ def migrate(as_json: bool) -> None:
     _begin("migrate")
     from sqlalchemy.exc import OperationalError
 
+    from service import schema
     from service.database import fault
-    from service.jobs import catalogue, schema
+    from service.jobs import catalogue
     from service.worker import announce
     from service.worker.app import load_tasks
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from service import view
 from service.cli.jobs import OPERATOR
 from service.cli.output import Refused, as_json, operator, show
-from service.jobs import Job, State, catalogue, query, submit, view
+from service.jobs import Job, State, catalogue, query, submit
 from service.jobs.model import ENDED
 
 COLUMNS = ("name", "queue", "soft_limit", "hard_limit", "max_retries")

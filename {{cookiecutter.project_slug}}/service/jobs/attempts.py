@@ -13,7 +13,10 @@ from service.jobs.history import record
 from service.jobs.model import WAITING, Job, PausedQueue, State
 from service.queues import DEADLINE_GRACE, SWEEP_SECONDS
 
-# What a job that no longer runs has none of.
+NO_PROGRESS: dict[str, Any] = {"progress_done": None, "progress_total": None, "progress_message": None}
+NO_ERROR: dict[str, Any] = {"error_type": None, "error_message": None, "traceback": None}
+
+# What a job that does not run has none of.
 IDLE: dict[str, Any] = {"worker": None, "pid": None, "deadline": None}
 
 
@@ -41,9 +44,7 @@ def claim(job_id: str, *, worker: str, pid: int, hard_limit: float) -> Job | Non
                 deadline=now(hard_limit + DEADLINE_GRACE),
                 started_at=now(),
                 waiting_for=None,
-                progress_done=None,
-                progress_total=None,
-                progress_message=None,
+                **NO_PROGRESS,
             )
             .returning(Job)
         )
@@ -58,7 +59,7 @@ def succeed(session: Session, row: Job, result: Any) -> None:
     Raises:
         AttemptLost: the job is no longer this attempt's; the caller's transaction must not commit.
     """
-    _write(session, row, state=State.SUCCEEDED, result=result, ended_at=now(), **_no_error(), **IDLE)
+    _write(session, row, state=State.SUCCEEDED, result=result, ended_at=now(), **NO_ERROR, **IDLE)
     record(session, row, "succeeded")
 
 
@@ -155,7 +156,3 @@ def _write(session: Session, row: Job, **values: Any) -> None:
 
 def _error(failure: Failure) -> dict[str, Any]:
     return {"error_type": failure.type, "error_message": failure.message, "traceback": failure.traceback}
-
-
-def _no_error() -> dict[str, Any]:
-    return {"error_type": None, "error_message": None, "traceback": None}

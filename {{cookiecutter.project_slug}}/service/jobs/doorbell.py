@@ -71,12 +71,11 @@ class Bell:
         """
         try:
             producer = self._producer or self._connect()
-            try:
-                return int(broker_queue(queue)(producer.channel).queue_declare(passive=True).message_count)
-            except ChannelError:
-                # To Redis an empty queue is none; AMQP closes the channel over it.
-                self.close()
-                return 0
+            return int(broker_queue(queue)(producer.channel).queue_declare(passive=True).message_count)
+        except ChannelError:
+            # To Redis an empty queue is none; AMQP closes the channel over it.
+            self.close()
+            return 0
         except Exception:
             self.close()
             raise

@@ -103,14 +103,6 @@ def _taking(lease: str, process: str) -> Update:
 
 
 def _introduce(session: Session, process: str, role: str, queue: str | None) -> None:
-    session.add(
-        Process(
-            id=process,
-            role=role,
-            queue=queue,
-            version=settings().service_version,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-        )
-    )
+    version, host = settings().service_version, socket.gethostname()
+    session.add(Process(id=process, role=role, queue=queue, version=version, host=host, pid=os.getpid()))
     session.commit()

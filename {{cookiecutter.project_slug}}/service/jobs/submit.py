@@ -42,32 +42,12 @@ def submit(
         InvalidArguments: not JSON, larger than 64 KiB, or not what the task takes.
         IdempotencyConflict: the key was used before, for another request.
     """
-    row = _row(name, kwargs, client, idempotency_key, callback_url, run_at, expires_at)
-    if session is not None:
-        accepted = _insert(session, row)
-        event.listen(session, "after_commit", lambda _: _ring(accepted), once=True)
-        return accepted
-    with transaction() as own:
-        accepted = _insert(own, row)
-    _ring(accepted)
-    return accepted
-
-
-def _row(
-    name: str,
-    kwargs: Mapping[str, Any],
-    client: str,
-    idempotency_key: str | None,
-    callback_url: str | None,
-    run_at: datetime | None,
-    expires_at: datetime | None,
-) -> Job:
     arguments = encode(kwargs)
     entry = catalogue.look_up(name)
     catalogue.validate(entry, kwargs)
     later = run_at is not None and run_at > datetime.now(UTC)
     request = json.dumps([name, arguments, str(run_at), callback_url])
-    return Job(
+    row = Job(
         task=name,
         queue=entry.queue,
         kwargs=dict(kwargs),
@@ -81,6 +61,14 @@ def _row(
         waiting_for="time" if later else None,
         expires_at=expires_at,
     )
+    if session is not None:
+        accepted = _insert(session, row)
+        event.listen(session, "after_commit", lambda _: _ring(accepted), once=True)
+        return accepted
+    with transaction() as own:
+        accepted = _insert(own, row)
+    _ring(accepted)
+    return accepted
 
 
 def encode(kwargs: Mapping[str, Any]) -> str:

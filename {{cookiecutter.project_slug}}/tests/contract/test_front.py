@@ -9,12 +9,12 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from service import config, database
+from service import config, database, schema
 from service.api import auth
 from service.api.app import create_app, run
 from service.api.tokens import digest, mint
 from service.errors import StartRefused
-from service.jobs import query, schema
+from service.jobs import query
 from tests.contract.conftest import Service, serving
 from tests.support.stack import ROOT, Stack, forget_settings, until
 

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
 from service.errors import WrongState
 from service.jobs import State, doorbell, operate, submit
 from service.models.report import Report
+
 from tests.support.stack import Stack, until
 
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import sqlalchemy
 
 from local.broker import Broker, free_port
-from service import config, database
-from service.jobs import Job, doorbell, query, schema, submit
+from service import config, database, schema
+from service.jobs import Job, doorbell, query, submit
 from service.jobs.doorbell import Bell
 from service.jobs.model import ENDED, RefusedMessage
 from tests.support.waiting import until
