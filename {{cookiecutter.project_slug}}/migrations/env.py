@@ -1,12 +1,18 @@
 """Alembic's environment: migrations run on the service's own engine."""
 
+import importlib
+import pkgutil
+
 from alembic import context
 
+import service.models
 from service.database import Base, engine
 from service.jobs import model
-from service.models import report
 
-TABLES = (model, report)
+for module in pkgutil.iter_modules(service.models.__path__, "service.models."):
+    importlib.import_module(module.name)
+
+TABLES = (model, service.models)
 
 
 def run() -> None:

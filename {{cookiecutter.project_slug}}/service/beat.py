@@ -19,7 +19,7 @@ from service.worker.app import app, configure, load_tasks
 log = structlog.get_logger()
 
 # Seconds between two looks at the clock and the lease.
-TICK_SECONDS = 5.0
+TICK_SECONDS = 10.0
 
 
 class JobScheduler(Scheduler):

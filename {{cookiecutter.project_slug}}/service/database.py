@@ -3,6 +3,7 @@
 import functools
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, Engine, Float, MetaData, create_engine, event, literal
 from sqlalchemy.engine import Dialect
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -19,11 +22,13 @@ from sqlalchemy.types import TypeDecorator
 
 from service.config import settings
 
-# Seconds: to connect, to wait for a free connection, for one statement, for SQLite's one writer.
+# Seconds: to connect, to wait for a free connection, for one statement, for SQLite's one writer, and how long a
+# connection may rest before it is asked whether it still is one.
 CONNECT_TIMEOUT = 2
 POOL_TIMEOUT = 2
 STATEMENT_TIMEOUT = 10
 SQLITE_BUSY_TIMEOUT = 5
+PING_AFTER = 15.0
 
 # SQLite and libpq keep locks of their own: a fork in the middle of a call leaves them locked in the child for ever.
 # A thread that uses the database in a process that forks holds this gate meanwhile, and the fork waits.
@@ -97,12 +102,11 @@ def engine() -> Engine:
 
 
 def _postgresql(url: str) -> Engine:
-    return create_engine(
+    made = create_engine(
         url,
         pool_size=5,
         max_overflow=10,
         pool_timeout=POOL_TIMEOUT,
-        pool_pre_ping=True,
         # Arguments of jobs do not belong in the text of an error.
         hide_parameters=True,
         connect_args={
@@ -111,6 +115,21 @@ def _postgresql(url: str) -> Engine:
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC",
         },
     )
+
+    @event.listens_for(made, "checkin")
+    def note(_: object, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(made, "checkout")
+    def ping(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        # Asking each time would double the queries of an idle service; a connection that rested may have been cut.
+        if time.monotonic() - record.info.get("idle_since", time.monotonic()) > PING_AFTER:
+            try:
+                made.dialect.do_ping(connection)
+            except made.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error
+
+    return made
 
 
 def _sqlite(url: str) -> Engine:

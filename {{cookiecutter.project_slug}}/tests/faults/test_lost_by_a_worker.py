@@ -1,0 +1,95 @@
+"""What a worker does to work: it is killed, frozen, stopped, out of memory, over its limit, and loses nothing."""
+
+import signal
+import time
+
+import pytest
+
+from service.jobs import State
+from tests.faults.conftest import Recovered
+from tests.support.stack import Stack, until
+
+LOST = "the job is lost, or hidden until the visibility timeout (3600 s)"
+
+
+@pytest.mark.fault("L1", f"{LOST}; measured 97-101 s at a timeout of 10 s")
+def test_a_job_whose_whole_worker_is_killed_is_finished_by_another(stack: Stack, recovered: Recovered) -> None:
+    worker = stack.start("worker", "slow")
+    row = stack.submit("trials.sleep", seconds=1.5)
+    until(lambda: stack.attempts(row.id))
+    killed = time.monotonic()
+    worker.kill()
+    stack.start("worker", "slow")
+    (done,) = stack.ended(row.id, seconds=45)
+    recovered(time.monotonic() - killed)
+    assert (done.state, done.attempt, done.losses, done.failures) == (State.SUCCEEDED, 2, 1, 0)
+
+
+@pytest.mark.fault("L2", "acked as failed, or with reject_on_worker_lost run for ever (4 times in 12 s, no cap)")
+@pytest.mark.parametrize("how", ["kill", "exit"])
+def test_a_job_whose_process_dies_runs_again_at_once(stack: Stack, recovered: Recovered, how: str) -> None:
+    stack.start("worker", "fast")
+    row = stack.submit("trials.deadly", times=1, how=how)
+    (done,) = stack.ended(row.id)
+    first, second = stack.attempts(row.id)
+    recovered(float(second["at"]) - float(first["at"]))
+    assert (done.state, done.attempt, done.crashes, done.failures) == (State.SUCCEEDED, 2, 1, 0)
+
+
+@pytest.mark.fault("L2", "run for ever, or lost")
+def test_a_job_that_kills_its_process_every_time_is_poison_after_three(stack: Stack) -> None:
+    stack.start("worker", "fast")
+    row = stack.submit("trials.deadly")
+    neighbours = [stack.submit("trials.echo", value=str(number)) for number in range(30)]
+    (done,) = stack.ended(row.id)
+    assert (done.state, done.error_type, done.crashes) == (State.FAILED, "poison", 3)
+    assert len(stack.attempts(row.id)) == 3
+    assert all(job.state is State.SUCCEEDED for job in stack.ended(*(job.id for job in neighbours)))
+
+
+@pytest.mark.fault("L7", "SIGTERM waits for ever, or the platform kills at 30 s")
+def test_sigterm_lets_a_short_job_end_and_hands_a_long_one_back(stack: Stack, recovered: Recovered) -> None:
+    worker = stack.start("worker", "slow", QUEUE_SLOW_GRACE="3")
+    short, long = stack.submit("trials.sleep", seconds=1.5), stack.submit("trials.sleep", seconds=8)
+    until(lambda: stack.attempts(short.id) and stack.attempts(long.id))
+    stopped = time.monotonic()
+    assert worker.stop(10) == 0
+    assert time.monotonic() - stopped < 8
+    assert stack.job(short.id).state is State.SUCCEEDED
+    assert stack.job(long.id).state is State.QUEUED
+    stack.start("worker", "slow")
+    (done,) = stack.ended(long.id)
+    recovered(time.monotonic() - stopped)
+    assert (done.state, done.attempt, done.losses, done.crashes) == (State.SUCCEEDED, 2, 0, 0)
+
+
+@pytest.mark.fault("L9", "its jobs wait for it for ever")
+def test_a_frozen_worker_loses_its_jobs_to_another(stack: Stack, recovered: Recovered) -> None:
+    frozen = stack.start("worker", "slow")
+    row = stack.submit("trials.sleep", seconds=2)
+    until(lambda: stack.attempts(row.id))
+    frozen.signal(signal.SIGSTOP, group=True)
+    began = time.monotonic()
+    stack.start("worker", "slow")
+    (done,) = stack.ended(row.id, seconds=45)
+    recovered(time.monotonic() - began)
+    assert (done.state, done.attempt, done.losses) == (State.SUCCEEDED, 2, 1)
+
+
+@pytest.mark.fault("L14", "the worker's main process exits, and the next one's (4 of 4)")
+def test_a_task_out_of_memory_costs_its_own_attempt_only(stack: Stack) -> None:
+    worker = stack.start("worker", "fast")
+    row = stack.submit("trials.deadly", how="memory")
+    (done,) = stack.ended(row.id)
+    assert (done.state, done.error_type, done.crashes) == (State.FAILED, "poison", 3)
+    assert worker.process.poll() is None
+
+
+@pytest.mark.fault("L17", "acked, never retried, and signalled twice")
+@pytest.mark.parametrize("swallow", [True, False])
+def test_an_attempt_over_its_limit_ends_and_is_recorded_once(stack: Stack, swallow: bool) -> None:
+    stack.start("worker", "fast")
+    row = stack.submit("trials.stubborn", swallow=swallow)
+    (done,) = stack.ended(row.id)
+    assert (done.state, done.error_type, done.failures, done.crashes) == (State.FAILED, "timeout", 1, 0)
+    assert stack.events(row.id) == ["accepted", "started", "failed"]
