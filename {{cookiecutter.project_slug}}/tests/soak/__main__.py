@@ -142,8 +142,9 @@ def settle(began: float, load: Load, chaos: Chaos, supervisor: Supervisor) -> bo
 def report(told: Sequence[Book], chaos: Chaos, supervisor: Supervisor, load: Load) -> None:
     """The table, and a sentence for each thing that does not balance."""
     ends = ", ".join(f"{count} {how}" for how, count in sorted(supervisor.ends.items()))
+    acts = ", ".join(f"{count} x {act}" for act, count in sorted(chaos.acts.items()))
     again = sum(count - 1 for count in load.tries.values())
-    click.echo(f"\n{len(chaos.done)} steps of chaos; roles: {ends}; {again} orders asked again")
+    click.echo(f"\nfaults: {acts}\nroles that ended and were started again: {ends}\norders asked again: {again}")
     for oddity in supervisor.oddities:
         click.echo(f"  {oddity}")
     click.echo(f"\n{'book':<44} {'of':>6} {'apart':>6} {'faults':>7}")

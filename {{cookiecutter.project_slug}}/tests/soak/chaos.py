@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -27,6 +28,7 @@ class Chaos(threading.Thread):
     def __init__(self, steps: Sequence[Step], stack: Stack, supervisor: Supervisor) -> None:
         super().__init__(name="chaos", daemon=True)
         self.done: list[str] = []
+        self.acts: Counter[str] = Counter()
         self._steps, self._stack, self._supervisor = steps, stack, supervisor
         self._began = time.monotonic()
         self._ended = threading.Event()
@@ -47,23 +49,24 @@ class Chaos(threading.Thread):
         self.join()
 
     def _take(self, step: Step) -> None:
-        act = f"_{step.act} {step.target if step.target in {'broker', 'database'} else ''}".strip().replace(" ", "_")
+        store = f" {step.target}" if step.target in {"broker", "database"} else ""
         try:
-            said = getattr(self, act)(step) or ""
+            said = getattr(self, f"_do {step.act}{store}".replace(" ", "_"))(step) or ""
         except (OSError, redis.RedisError, sqlite3.Error, sqlalchemy.exc.SQLAlchemyError) as error:
             said = f"(came to nothing: {type(error).__name__})"
+        self.acts[f"{step.act} {step.target.partition('-')[0]}"] += 1
         self.done.append(f"{time.monotonic() - self._began:6.1f} s  {step} {said}".rstrip())
 
     def _signal(self, step: Step, how: signal.Signals, *, group: bool) -> None:
         self._supervisor.roles[step.target].signal(how, group=group)
 
-    def _kill_the_group_of(self, step: Step) -> None:
+    def _do_kill_the_group_of(self, step: Step) -> None:
         self._signal(step, signal.SIGKILL, group=True)
 
-    def _kill_the_parent_of(self, step: Step) -> None:
+    def _do_kill_the_parent_of(self, step: Step) -> None:
         self._signal(step, signal.SIGKILL, group=False)
 
-    def _kill_a_child_of(self, step: Step) -> str:
+    def _do_kill_a_child_of(self, step: Step) -> str:
         parent = self._supervisor.roles[step.target].pid
         children = sorted(pid for pid, ppid, _, _ in processes() if ppid == parent)
         if not children:
@@ -71,36 +74,36 @@ class Chaos(threading.Thread):
         os.kill(children[int(step.pick * len(children))], signal.SIGKILL)
         return ""
 
-    def _stop(self, step: Step) -> None:
+    def _do_stop(self, step: Step) -> None:
         self._signal(step, signal.SIGTERM, group=False)
 
-    def _freeze(self, step: Step) -> None:
+    def _do_freeze(self, step: Step) -> None:
         self._signal(step, signal.SIGSTOP, group=True)
 
-    def _thaw(self, step: Step) -> None:
+    def _do_thaw(self, step: Step) -> None:
         self._signal(step, signal.SIGCONT, group=True)
 
-    def _take_away_broker(self, step: Step) -> None:
+    def _do_take_away_broker(self, step: Step) -> None:
         self._broker_runs = False
         self._stack.broker.stop(signal.SIGKILL if step.pick < 0.5 else signal.SIGTERM)
 
-    def _give_back_broker(self, step: Step) -> None:
+    def _do_give_back_broker(self, step: Step) -> None:
         if not self._broker_runs:
             self._stack.broker.start()
             self._broker_runs = True
 
-    def _wipe_broker(self, step: Step) -> None:
+    def _do_wipe_broker(self, step: Step) -> None:
         with redis.Redis(port=self._stack.broker.port) as client:
             client.flushall()
 
-    def _fill_broker(self, step: Step, limit: int = FULL) -> None:
+    def _do_fill_broker(self, step: Step, limit: int = FULL) -> None:
         with redis.Redis(port=self._stack.broker.port) as client:
             client.config_set("maxmemory", limit)
 
-    def _empty_broker(self, step: Step) -> None:
-        self._fill_broker(step, limit=0)
+    def _do_empty_broker(self, step: Step) -> None:
+        self._do_fill_broker(step, limit=0)
 
-    def _take_away_database(self, step: Step) -> str:
+    def _do_take_away_database(self, step: Step) -> str:
         """Restart it by the command given; without one cut every connection, and hold the one writer's lock on SQLite.
 
         A restart is over when its command is; only a lock is given back.
@@ -118,7 +121,7 @@ class Chaos(threading.Thread):
             session.execute(sqlalchemy.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
         return "(every connection cut)"
 
-    def _give_back_database(self, step: Step) -> None:
+    def _do_give_back_database(self, step: Step) -> None:
         if self._lock is not None:
             with suppress(sqlite3.Error):
                 self._lock.execute("ROLLBACK")
@@ -127,6 +130,6 @@ class Chaos(threading.Thread):
         nothing = Step(0, "", "", 0)
         for role in self._supervisor.roles.values():
             role.signal(signal.SIGCONT, group=True)
-        self._give_back_broker(nothing)
-        self._empty_broker(nothing)
-        self._give_back_database(nothing)
+        self._do_give_back_broker(nothing)
+        self._do_empty_broker(nothing)
+        self._do_give_back_database(nothing)

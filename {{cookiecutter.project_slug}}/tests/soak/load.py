@@ -65,9 +65,11 @@ class Load:
     def stop(self, seconds: float) -> None:
         """Want nothing more; what was asked and not yet accepted has so long."""
         self._ended.set()
-        threading.Timer(seconds, self._hopeless.set).start()
+        patience = threading.Timer(seconds, self._hopeless.set)
+        patience.start()
         for thread in self._threads:
             thread.join()
+        patience.cancel()
 
     def _submit(self, orders: Iterator[Order], door: Callable[[Order], str], pace: float) -> None:
         while not self._ended.wait(pace):

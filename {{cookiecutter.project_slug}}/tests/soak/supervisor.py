@@ -84,7 +84,8 @@ class Supervisor(threading.Thread):
         how = ends.get(role.process.returncode, BY_THEMSELVES)
         self.ends[how] += 1
         if how == BY_THEMSELVES:
-            self.oddities.append(f"{name} ended by itself with {role.process.returncode}: {role.log.name}")
+            said = role.log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+            self.oddities.append(f"{name} ended with {role.process.returncode} ({role.log.name}): {said[0][:160]}")
 
 
 def processes() -> Iterator[tuple[int, int, int, int]]:
