@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.stack import Stack, until, wipe
+from tests.support.table import pytest_runtest_makereport, pytest_terminal_summary, recovered
+
+__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary", "recovered"]
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from service.jobs import State, doorbell, submit
 from service.jobs.doorbell import Bell
 from service.models.report import Report
-from tests.faults.conftest import Recovered
 from tests.integration.test_commands import command
 from tests.support.stack import Stack, until
+from tests.support.table import Recovered
 
 
 @pytest.mark.fault("D1", "runs again beside itself (a 25 s task at a timeout of 8 s started 4 times)")

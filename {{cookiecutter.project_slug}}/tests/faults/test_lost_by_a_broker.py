@@ -11,8 +11,8 @@ import redis
 
 from service import NAME
 from service.jobs import State, doorbell
-from tests.faults.conftest import Recovered
 from tests.support.stack import HEARTBEAT_SECONDS, ROOT, Stack, until
+from tests.support.table import Recovered
 
 
 @pytest.mark.fault("L3", "what was queued is gone, silently")

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from service import database
 from service.jobs import State, doorbell, operate, submit
 from service.jobs.model import Job, Lease
-from tests.faults.conftest import Recovered
 from tests.support.stack import Stack, until
+from tests.support.table import Recovered
 
 
 def holder() -> str:

@@ -5,13 +5,14 @@ import time
 
 import pytest
 
-from service.jobs import State
-from tests.faults.conftest import Recovered
+from service.jobs import State, operate
 from tests.support.stack import Stack, until
+from tests.support.table import Recovered
 
 LOST = "the job is lost, or hidden until the visibility timeout (3600 s)"
 
 
+@pytest.mark.fault("D8", "restoring sweeps take 100 s, or 300 s behind a dead mutex holder")
 @pytest.mark.fault("L1", f"{LOST}; measured 97-101 s at a timeout of 10 s")
 def test_a_job_whose_whole_worker_is_killed_is_finished_by_another(stack: Stack, recovered: Recovered) -> None:
     worker = stack.start("worker", "slow")
@@ -36,6 +37,7 @@ def test_a_job_whose_process_dies_runs_again_at_once(stack: Stack, recovered: Re
     assert (done.state, done.attempt, done.crashes, done.failures) == (State.SUCCEEDED, 2, 1, 0)
 
 
+@pytest.mark.fault("D7", "45 runs in 12 s, no signal")
 @pytest.mark.fault("L2", "run for ever, or lost")
 def test_a_job_that_kills_its_process_every_time_is_poison_after_three(stack: Stack) -> None:
     stack.start("worker", "fast")
@@ -93,3 +95,28 @@ def test_an_attempt_over_its_limit_ends_and_is_recorded_once(stack: Stack, swall
     (done,) = stack.ended(row.id)
     assert (done.state, done.error_type, done.failures, done.crashes) == (State.FAILED, "timeout", 1, 0)
     assert stack.events(row.id) == ["accepted", "started", "failed"]
+
+
+@pytest.mark.fault("L7", "revoke is forgotten when a worker restarts")
+def test_a_cancelled_job_that_does_not_look_is_made_to_stop(stack: Stack, recovered: Recovered) -> None:
+    stack.start("worker", "slow")
+    row = stack.submit("trials.sleep", seconds=120)
+    until(lambda: stack.attempts(row.id))
+    operate.cancel(row.id, by="test", client=None)
+    asked = time.monotonic()
+    (done,) = stack.ended(row.id, seconds=30)
+    recovered(time.monotonic() - asked)
+    assert (done.state, done.crashes, done.failures) == (State.CANCELLED, 0, 0)
+
+
+@pytest.mark.fault("L7", "the heartbeat ends with the consumer")
+def test_a_worker_that_stops_is_alive_until_it_has_stopped(stack: Stack) -> None:
+    worker = stack.start("worker", "slow")
+    row = stack.submit("trials.sleep", seconds=6)
+    until(lambda: stack.attempts(row.id))
+    worker.signal(signal.SIGTERM)
+    until(lambda: worker.said("worker stopping"))
+    stack.start("worker", "slow")
+    (done,) = stack.ended(row.id)
+    assert (done.state, done.attempt, done.losses) == (State.SUCCEEDED, 1, 0)
+    assert worker.process.wait(10) == 0

@@ -9,10 +9,10 @@ import trustme
 
 from local.broker import Broker
 from service.jobs import State
-from tests.faults.conftest import Recovered
 from tests.integration.test_commands import command
 from tests.support.front import Front
 from tests.support.stack import Stack, until
+from tests.support.table import Recovered
 
 
 @pytest.mark.fault("L3", "rediss:// works; a fail-over loses what was not replicated")

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from service import database
 from service.database import Base
 from service.jobs import State, query, submit
-from tests.faults.conftest import Recovered
 from tests.integration.test_commands import command
 from tests.support.stack import TRIALS, Stack, until
+from tests.support.table import Recovered
 
 
 @pytest.mark.fault("S1", "waits for all of the slow ones")

@@ -1,9 +1,9 @@
 """Beat: each run is one job, however many submit it."""
 
 from celery.schedules import crontab
+
 from service.beat import JobScheduler
 from service.worker import app
-
 from tests.support.stack import Stack
 
 

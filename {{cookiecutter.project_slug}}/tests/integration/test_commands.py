@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 from service import NAME
-
 from tests.support.stack import ROOT, Stack, until
 
 

@@ -1,11 +1,14 @@
 """The wait between attempts grows, is capped, and is never nothing."""
 
+import pytest
+
 from service.jobs.backoff import wait
 from service.queues import QUEUES
 
 QUEUE = QUEUES["fast"]
 
 
+@pytest.mark.fault("S16", "gaps of 1.0, 2.0, 0.01 and 6.0 s")
 def test_half_of_the_wait_is_fixed_and_half_is_jitter() -> None:
     draws = sorted(wait(QUEUE, 3) for _ in range(1000))
     full = QUEUE.backoff * 4

@@ -24,21 +24,25 @@ def unnamed(*values: str) -> None:
     """Take arguments that have no names."""
 
 
+# What a task is defined with, what is said of it, and the line of the ledger with what stock Celery does there.
+REFUSED: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"base": None}, "base: expected FastTask or SlowTask", "S1", "fast waits behind slow in one queue"),
+    ({"max_retries": None}, "max_retries: expected a number, got: None", "S6", "a worker lost for good"),
+    ({"time_limit": None}, "time_limit: expected seconds, got: none", "S3", "a hung call holds a worker for ever"),
+    ({"soft_time_limit": None}, "soft_time_limit: expected seconds, got: none", "S3", "no time to tidy up"),
+    ({"soft_time_limit": 30, "time_limit": 20}, "expected less than time_limit 20, got: 30", "S3", "never raised"),
+    ({"acks_late": False}, "acks_late: expected True", "L1", "lost with its worker"),
+    ({"reject_on_worker_lost": True}, "reject_on_worker_lost: expected False", "D7", "45 runs in 12 s, no signal"),
+    ({"rate_limit": "6/m"}, "rate_limit: expected none, got: 6/m", "S19", "other tasks wait behind it, 45 s and more"),
+    ({"ignore_result": False}, "ignore_result: expected True", "U3", "results stay in Redis"),
+    ({"autoretry_for": (Exception,)}, "expected errors that may pass, got: Exception", "S17", "retries wrong data too"),
+    ({"function": unnamed}, "values: expected named arguments", "U1", "arguments by position change their meaning"),
+]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ({"base": None}, "base: expected FastTask or SlowTask"),
-        ({"max_retries": None}, "max_retries: expected a number, got: None"),
-        ({"time_limit": None}, "time_limit: expected seconds, got: none"),
-        ({"soft_time_limit": None}, "soft_time_limit: expected seconds, got: none"),
-        ({"soft_time_limit": 30, "time_limit": 20}, "soft_time_limit: expected less than time_limit 20, got: 30"),
-        ({"acks_late": False}, "acks_late: expected True"),
-        ({"reject_on_worker_lost": True}, "reject_on_worker_lost: expected False"),
-        ({"rate_limit": "6/m"}, "rate_limit: expected none, got: 6/m"),
-        ({"ignore_result": False}, "ignore_result: expected True"),
-        ({"autoretry_for": (Exception,)}, "autoretry_for: expected errors that may pass, got: Exception"),
-        ({"function": unnamed}, "values: expected named arguments"),
-    ],
+    [pytest.param(*rule[:2], marks=pytest.mark.fault(*rule[2:])) for rule in REFUSED],
 )
 def test_a_task_against_the_policy_is_refused_where_it_is_defined(options: dict[str, Any], message: str) -> None:
     with pytest.raises(PolicyError) as caught:

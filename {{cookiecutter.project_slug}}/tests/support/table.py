@@ -29,7 +29,9 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table."""
+    """Print the table, where a fault was among the tests."""
+    if not ROWS:
+        return
     terminalreporter.section("faults")
     for line, sentence, stock, outcome, seconds in sorted(ROWS, key=lambda row: (row[0][0], int(row[0][1:]))):
         terminalreporter.write_line(f"{line:<4} {outcome:<6} {seconds and seconds + ' s':>7}  {sentence}")
