@@ -3,10 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from service.errors import WrongState
 from service.jobs import State, doorbell, operate, submit
-from service.models.report import Report
-
 from tests.support.stack import Stack, until
 
 
@@ -74,8 +73,7 @@ def test_a_waiting_job_that_is_moved_runs_on_the_other_queue(running: Stack) -> 
 def test_a_job_commits_its_effects_with_its_success_or_not_at_all(running: Stack) -> None:
     good, bad = running.submit("trials.effect", seconds=0), running.submit("trials.effect", seconds=0, fail=True)
     assert [row.state for row in running.ended(good.id, bad.id)] == [State.SUCCEEDED, State.FAILED]
-    assert running.get(Report, good.id) is not None
-    assert running.get(Report, bad.id) is None
+    assert (running.effects(good.id), running.effects(bad.id)) == ([1], [])
 
 
 def test_a_step_submits_the_next_one_with_its_own_success(running: Stack) -> None:

@@ -15,6 +15,7 @@ from service import config, database, schema
 from service.jobs import Job, doorbell, query, submit
 from service.jobs.doorbell import Bell
 from service.jobs.model import ENDED, RefusedMessage
+from tests.support.effects import EFFECTS, METADATA
 from tests.support.waiting import until
 
 T = TypeVar("T")
@@ -99,6 +100,7 @@ class Stack:
             cwd=ROOT, env=self.environment, check=True, capture_output=True,
         )  # fmt: skip
         assert schema.behind() is None
+        METADATA.create_all(database.engine())
 
     def start(self, *words: str, ready: bool = True, **environment: str) -> Role:
         """Start a role, and wait until it works."""
@@ -141,6 +143,11 @@ class Stack:
     def jobs(self, task: str) -> Sequence[Job]:
         """All jobs of a task, newest first."""
         return query.page(None, task=task, limit=1000).jobs
+
+    def effects(self, job_id: str) -> list[int]:
+        """The numbers of the attempts whose effect on the database stayed."""
+        with database.standalone() as session:
+            return list(session.scalars(sqlalchemy.select(EFFECTS.c.attempt).where(EFFECTS.c.job_id == job_id)))
 
     def get(self, table: type[T], key: str) -> T | None:
         """A row of any table."""
