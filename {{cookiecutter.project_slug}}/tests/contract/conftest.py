@@ -5,12 +5,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import pytest
 
 from service.api.tokens import mint
+from service.jobs import submit
 from tests.contract.conformance import conform
 from tests.support.stack import Role, Stack, until, wipe
 
@@ -20,6 +20,8 @@ CALLERS = {
     "bert": ("crm", ("jobs:read", "jobs:write")),
     "operator": ("ops", ("jobs:admin",)),
 }
+
+Make = Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,21 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="package")
 def service(stores: Stack) -> Iterator[Service]:
     """The API in a process of its own."""
+    with _service(stores) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def brokerless(stores: Stack) -> Iterator[Service]:
+    """An API whose broker is away."""
+    with _service(stores, BROKER_URL="redis://127.0.0.1:1/0") as made:
+        yield made
+
+
+@contextmanager
+def _service(stores: Stack, **environment: str) -> Iterator[Service]:
     minted = {name: mint(client, scopes, name=name) for name, (client, scopes) in CALLERS.items()}
-    with serving(stores, API_TOKENS=",".join(entry for _, entry in minted.values())) as (url, _):
+    with serving(stores, API_TOKENS=",".join(entry for _, entry in minted.values()), **environment) as (url, _):
         yield Service(url, {name: token for name, (token, _) in minted.items()})
 
 
@@ -96,11 +111,6 @@ def operator(service: Service) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def report(anna: httpx.Client) -> Callable[[], dict[str, Any]]:
-    """Order a report, which nobody will make."""
-
-    def order() -> dict[str, Any]:
-        body: dict[str, Any] = anna.post("/v1/reports", json={"title": "Q3", "rows": 10}).json()
-        return body
-
-    return order
+def job(stores: Stack) -> Make:
+    """Make a job of anna's client, which nobody will run; gives its id."""
+    return lambda: submit("trials.sleep", {"seconds": 60}, client="shop").id

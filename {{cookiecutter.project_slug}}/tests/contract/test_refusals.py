@@ -7,65 +7,42 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.conftest import Service
+from tests.contract.conftest import Make, Service
 
 JOB = "/v1/jobs/01970c2e-5a7b-7c3d-8e9f-0a1b2c3d4e5f"
+MOVE = f"{JOB}/move"
 JSON = {"Content-Type": "application/json"}
 
 
-def report(**changes: Any) -> bytes:
-    """A body for POST /v1/reports."""
-    return json.dumps({"title": "Q3", "rows": 10, **changes}).encode()
-
-
-def notification(**changes: Any) -> bytes:
-    """A body for POST /v1/notifications."""
-    return json.dumps({"url": "http://127.0.0.1:9/", "message": "hi", **changes}).encode()
+def move(**changes: Any) -> bytes:
+    """A body for MOVE, which every service has."""
+    return json.dumps({"queue": "fast", **changes}).encode()
 
 
 BODIES = {
-    "broken JSON": (b'{"title": "Q3"', "body"),
-    "no JSON at all": (b"title=Q3", "body"),
-    "an empty body": (b"", None),
+    "broken JSON": (b'{"queue": "fast"', "body"),
+    "no JSON at all": (b"queue=fast", "body"),
+    "an empty body": (b"", "body"),
     "null": (b"null", "body"),
     "a list": (b"[]", "body"),
-    "a missing field": (b'{"title": "Q3"}', "rows"),
-    "an unknown field": (report(colour="red"), "colour"),
-    "a wrong type": (report(rows="10"), "rows"),
-    "a boolean for a number": (report(rows=True), "rows"),
-    "a fraction": (b'{"title": "Q3", "rows": 1.5}', "rows"),
-    "NaN": (b'{"title": "Q3", "rows": NaN}', "body"),
-    "Infinity": (b'{"title": "Q3", "rows": -Infinity}', "body"),
-    "a number too large": (report(rows=10**6 + 1), "rows"),
-    "more than 64 bits": (report(rows=2**70), "rows"),
-    "a number of 10,000 digits": (b'{"title": "Q3", "rows": 1' + b"0" * 10_000 + b"}", "body"),
-    "an exponent out of range": (b'{"title": "Q3", "rows": 1e999}', "rows"),
-    "a key twice": (b'{"title": "Q3", "rows": 1, "rows": 2}', "rows"),
-    "an empty text": (report(title=""), "title"),
-    "a long text": (report(title="x" * 201), "title"),
-    "a null byte": (report(title="a\0b"), "title"),
-    "half a character": (b'{"title": "\\ud800", "rows": 1}', "title"),
-    "other bytes than UTF-8": (b'{"title": "\xff", "rows": 1}', "body"),
-    "UTF-16": ('{"title": "Q3", "rows": 1}'.encode("utf-16"), "body"),
+    "a missing field": (b"{}", "queue"),
+    "an unknown field": (move(colour="red"), "colour"),
+    "a wrong type": (move(queue=10), "queue"),
+    "NaN": (b'{"queue": NaN}', "body"),
+    "Infinity": (b'{"queue": -Infinity}', "body"),
+    "more than 64 bits": (move(queue=2**70), "queue"),
+    "a number of 10,000 digits": (b'{"queue": 1' + b"0" * 10_000 + b"}", "body"),
+    "an exponent out of range": (b'{"queue": 1e999}', "queue"),
+    "a key twice": (b'{"queue": "fast", "queue": "slow"}', "queue"),
+    "an empty text": (move(queue=""), "queue"),
+    "a long text": (move(queue="q" * 64), "queue"),
+    "a null byte": (move(queue="a\0b"), "queue"),
+    "half a character": (move(queue="\ud800"), "queue"),
+    "other bytes than UTF-8": (b'{"queue": "\xff"}', "body"),
+    "UTF-16": ('{"queue": "fast"}'.encode("utf-16"), "body"),
     "deep nesting": (b"[" * 100_000, "body"),
-    "deep nesting that ends": (b'{"title": ' + b"[" * 900 + b"]" * 900 + b', "rows": 1}', "title"),
-    "a time without its zone": (report(run_at="2030-01-31T09:30:00"), "run_at"),
-    "a day without time": (report(run_at="2030-01-31"), "run_at"),
-    "a day that does not exist": (report(run_at="2030-02-30T09:30:00Z"), "run_at"),
-    "another century": (report(run_at="2130-01-31T09:30:00Z"), "run_at"),
-    "the end of the calendar": (report(run_at="9999-12-31T23:59:59-23:59"), "run_at"),
-    "an epoch": (report(run_at=1900000000), "run_at"),
+    "deep nesting that ends": (b'{"queue": ' + b"[" * 900 + b"]" * 900 + b"}", "queue"),
 }
-URLS = [
-    "hook",
-    "ftp://example.com/",
-    "http://",
-    "http:///path",
-    "http://a b/",
-    "http://h:99999/",
-    "http://[::1",
-    "//h/",
-]
 
 QUERIES = {
     "page=2": "page",
@@ -98,8 +75,8 @@ PATHS = {
     ("GET", "/"): 404,
     ("GET", "/openapi.yml"): 404,
     ("DELETE", JOB): 405,
-    ("PUT", "/v1/reports"): 405,
-    ("GET", "/v1/reports"): 405,
+    ("PUT", "/v1/queues"): 405,
+    ("GET", MOVE): 405,
     ("POST", f"/v1/queues/{'q' * 64}/pause"): 400,
     ("POST", "/v1/queues/FAST/pause"): 400,
 }
@@ -123,17 +100,9 @@ def refused(answer: httpx.Response, status: int, field: str | None) -> None:
 
 
 @pytest.mark.parametrize(("body", "field"), BODIES.values(), ids=BODIES)
-def test_body(usable: httpx.Client, body: bytes, field: str | None) -> None:
+def test_body(usable: httpx.Client, body: bytes, field: str) -> None:
     """A body that is not as described is 4xx and names the field."""
-    answer = usable.post("/v1/reports", content=body, headers=JSON)
-    refused(answer, 400, field or "body")
-
-
-@pytest.mark.parametrize("url", URLS)
-def test_url(usable: httpx.Client, url: str) -> None:
-    """A URL that is none is refused before anybody looks up its host."""
-    answer = usable.post("/v1/notifications", content=notification(url=url), headers=JSON)
-    refused(answer, 400, "url")
+    refused(usable.post(MOVE, content=body, headers=JSON), 400, field)
 
 
 @pytest.mark.parametrize(("query", "field"), QUERIES.items(), ids=QUERIES)
@@ -169,51 +138,44 @@ def test_path(usable: httpx.Client, request_line: tuple[str, str], status: int) 
 def test_content_type(usable: httpx.Client, content_type: str | None) -> None:
     """Only JSON is read, and a body without a type is not guessed at."""
     headers = {"Content-Type": content_type} if content_type else {}
-    refused(usable.post("/v1/reports", content=report(), headers=headers), 415, None)
+    refused(usable.post(MOVE, content=move(), headers=headers), 415, None)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON", "application/json; charset=UTF-8"])
 def test_content_type_in_other_words(usable: httpx.Client, content_type: str) -> None:
     """JSON is validated however its type is spelt."""
-    refused(usable.post("/v1/reports", content=report(rows=0), headers={"Content-Type": content_type}), 400, "rows")
-
-
-@pytest.mark.parametrize("key", [b"", b"k" * 256, b"k\tk", "schlüssel".encode()])
-def test_idempotency_key(usable: httpx.Client, key: bytes) -> None:
-    """A key is 1 to 255 printable characters."""
-    headers = {b"Content-Type": b"application/json", b"Idempotency-Key": key}
-    answer = usable.post("/v1/reports", content=report(), headers=headers)
-    refused(answer, 400, "Idempotency-Key")
+    refused(usable.post(MOVE, content=move(queue=""), headers={"Content-Type": content_type}), 400, "queue")
 
 
 def test_two_megabytes(usable: httpx.Client) -> None:
     """A body over 1 MiB is refused by its announced length."""
-    refused(usable.post("/v1/reports", content=report(title="x" * 2**21), headers=JSON), 413, None)
+    refused(usable.post(MOVE, content=move(queue="x" * 2**21), headers=JSON), 413, None)
 
 
 def test_two_megabytes_in_chunks(usable: httpx.Client) -> None:
     """A body over 1 MiB is refused although it does not say how long it is."""
     chunks = (b" " * 2**16 for _ in range(32))
-    refused(usable.post("/v1/reports", content=chunks, headers=JSON), 413, None)
+    refused(usable.post(MOVE, content=chunks, headers=JSON), 413, None)
 
 
-def test_a_good_body_in_chunks(usable: httpx.Client) -> None:
+def test_a_good_body_in_chunks(usable: httpx.Client, job: Make) -> None:
     """A body in chunks is as good as any other."""
-    assert usable.post("/v1/reports", content=iter([report()[:5], report()[5:]]), headers=JSON).status_code == 202
+    chunks = iter([move()[:5], move()[5:]])
+    assert usable.post(f"/v1/jobs/{job()}/move", content=chunks, headers=JSON).json()["queue"] == "fast"
 
 
 def test_refused_before_it_is_read(service: Service) -> None:
     """Without a token the body does not matter, however large."""
     with service.caller() as stranger:
-        assert stranger.post("/v1/reports", content=b" " * 2**21, headers=JSON).status_code == 401
+        assert stranger.post(MOVE, content=b" " * 2**21, headers=JSON).status_code == 401
 
 
 def test_nothing_is_echoed(usable: httpx.Client) -> None:
     """A secret in the wrong place does not come back."""
     secret = "s3cret-" * 20
     for answer in (
-        usable.post("/v1/reports", content=report(rows=secret), headers=JSON),
-        usable.post("/v1/reports", content=report(**{secret: 1}), headers=JSON),
+        usable.post(MOVE, content=move(queue=secret), headers=JSON),
+        usable.post(MOVE, content=move(**{secret: 1}), headers=JSON),
         usable.get("/v1/jobs", params={"state": secret}),
         usable.get("/v1/jobs", params={secret: "1"}),
         usable.get(f"/v1/jobs/{secret}"),
