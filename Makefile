@@ -2,7 +2,7 @@
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 
-.PHONY: help demo test test-containers lint tree clean
+.PHONY: help demo test test-containers bench lint tree clean
 .DEFAULT_GOAL := help
 
 help: ## List the habits
@@ -16,6 +16,9 @@ test: $(filter .tools/%,$(UV)) ## Test the template, and the service that it ren
 
 test-containers: $(filter .tools/%,$(UV)) ## Build the image and run the whole stack; needs a Docker engine with Compose
 	@$(UV) run --quiet pytest -m containers
+
+bench: $(filter .tools/%,$(UV)) ## Measure rendering, starting, and a store in which 100,000 jobs wait
+	@$(UV) run --quiet python -m benchmarks
 
 lint: $(filter .tools/%,$(UV)) ## Lint the template's own Python and check its types
 	$(UV) run --quiet ruff check

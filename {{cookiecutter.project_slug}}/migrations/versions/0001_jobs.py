@@ -52,12 +52,13 @@ def upgrade() -> None:
     )
     waiting = "state IN ('queued', 'retrying')"
     _partial_index("ix_jobs_waiting", ["queue", "run_at"], waiting)
-    _partial_index("ix_jobs_unrung", ["run_at"], f"{waiting} AND rung_at IS NULL")
+    _partial_index("ix_jobs_rung", ["rung_at", "run_at"], waiting)
+    _partial_index("ix_jobs_expiring", ["expires_at"], waiting)
     _partial_index("ix_jobs_running", ["worker", "deadline"], "state = 'running'")
+    _partial_index("ix_jobs_failed", ["id"], "state = 'failed'")
     _partial_index("ix_jobs_ended", ["ended_at"], "ended_at IS NOT NULL")
     _partial_index("uq_jobs_idempotency", ["client", "idempotency_key"], "idempotency_key IS NOT NULL", unique=True)
     op.create_index("ix_jobs_client", "jobs", ["client", "id"])
-    op.create_index("ix_jobs_state", "jobs", ["state", "id"])
     op.create_table(
         "job_events",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),

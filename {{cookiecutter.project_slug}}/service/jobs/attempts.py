@@ -10,7 +10,7 @@ from service.database import now, standalone, transaction
 from service.errors import AttemptLost
 from service.jobs import doorbell
 from service.jobs.history import record
-from service.jobs.model import WAITING, Job, PausedQueue, State
+from service.jobs.model import Job, PausedQueue, State, is_running, is_waiting
 from service.queues import DEADLINE_GRACE, SWEEP_SECONDS
 
 NO_PROGRESS: dict[str, Any] = {"progress_done": None, "progress_total": None, "progress_message": None}
@@ -35,7 +35,7 @@ def claim(job_id: str, *, worker: str, pid: int, hard_limit: float) -> Job | Non
     with transaction() as session:
         row = session.scalar(
             update(Job)
-            .where(Job.id == job_id, Job.state.in_(WAITING), Job.run_at <= now(), Job.queue.not_in(paused))
+            .where(Job.id == job_id, is_waiting, Job.run_at <= now(), Job.queue.not_in(paused))
             .values(
                 state=State.RUNNING,
                 attempt=Job.attempt + 1,
@@ -145,7 +145,7 @@ def log(row: Job, message: str) -> None:
 
 
 def _mine(row: Job) -> tuple[Any, ...]:
-    return Job.id == row.id, Job.attempt == row.attempt, Job.state == State.RUNNING
+    return Job.id == row.id, Job.attempt == row.attempt, is_running
 
 
 def _write(session: Session, row: Job, **values: Any) -> None:

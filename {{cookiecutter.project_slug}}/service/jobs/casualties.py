@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from service.database import now, standalone, transaction
 from service.jobs import doorbell
 from service.jobs.history import record
-from service.jobs.model import WAITING, Job, Process, RefusedMessage, State
+from service.jobs.model import Job, Process, RefusedMessage, State, is_running, is_waiting
 from service.jobs.query import presumed_dead
 from service.queues import MAX_CRASHES, MAX_LOSSES, SWEEP_ROWS
 
@@ -25,9 +25,12 @@ MAX_KEPT = 10_000
 CRASH_BACKOFF = 0.5
 
 
-def crashed(job_id: str, worker: str, reason: str) -> None:
-    """The process that ran the job died; its worker lives and says so."""
-    _abandon((Job.id == job_id) & (Job.worker == worker), "crashes", "crashed", reason)
+def crashed(job_id: str, worker: str, pid: int | None, reason: str) -> None:
+    """The process that ran the job died; its worker lives and says so.
+
+    A process may die over a second doorbell of a job that another one runs: its job is the one that it has claimed.
+    """
+    _abandon((Job.id == job_id) & (Job.worker == worker) & (Job.pid == pid), "crashes", "crashed", reason)
 
 
 def lost() -> int:
@@ -56,13 +59,13 @@ def hand_back(worker: str) -> list[int]:
 def running(job_id: str, worker: str) -> Job | None:
     """The job, if this worker has it in hand."""
     with standalone() as session:
-        return session.scalar(select(Job).where(Job.id == job_id, Job.worker == worker, Job.state == State.RUNNING))
+        return session.scalar(select(Job).where(Job.id == job_id, Job.worker == worker, is_running))
 
 
 def cancelled_processes(worker: str) -> list[tuple[int, float]]:
     """The processes of this worker whose job was cancelled, and how many seconds ago."""
     with standalone() as session:
-        mine = (Job.worker == worker, Job.state == State.RUNNING, Job.cancel_requested_at.is_not(None))
+        mine = (Job.worker == worker, is_running, Job.cancel_requested_at.is_not(None))
         query = select(Job.pid, Job.cancel_requested_at, now()).where(*mine)
         found = session.execute(query).all()
         return [(pid, (present - asked).total_seconds()) for pid, asked, present in found if pid and asked]
@@ -71,7 +74,7 @@ def cancelled_processes(worker: str) -> list[tuple[int, float]]:
 def unknown_here(job_id: str) -> None:
     """Say of a job that it waits for a worker that knows its task; the reconciler rings for it again."""
     with transaction() as session:
-        waits = (Job.id == job_id, Job.state.in_(WAITING), Job.waiting_for.is_distinct_from("task"))
+        waits = (Job.id == job_id, is_waiting, Job.waiting_for.is_distinct_from("task"))
         row = session.scalar(update(Job).where(*waits).values(waiting_for="task").returning(Job))
         if row is not None:
             record(session, row, "unknown here", f"a worker that does not know {row.task} passed it on")
@@ -87,7 +90,7 @@ def keep(reason: str, headers: str, body: str) -> None:
 def expire() -> int:
     """Cancel what nobody wanted any more by the time it could have run; gives how many there were."""
     with transaction() as session:
-        query = select(Job).where(Job.state.in_(WAITING), Job.expires_at < now()).limit(SWEEP_ROWS)
+        query = select(Job).where(is_waiting, Job.expires_at < now()).limit(SWEEP_ROWS)
         rows = session.scalars(query.with_for_update(skip_locked=True)).all()
         for row in rows:
             _end(session, row, State.CANCELLED, "expired", "it was not wanted after its expires_at")
@@ -117,7 +120,7 @@ def _abandon(which: ColumnElement[bool], budget: Budget, event: str, reason: str
 
 
 def _running(session: Session, which: ColumnElement[bool]) -> Sequence[Job]:
-    query = select(Job).where(Job.state == State.RUNNING, which).limit(SWEEP_ROWS)
+    query = select(Job).where(is_running, which).limit(SWEEP_ROWS)
     return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from service.config import settings
 from service.database import fork_gate
@@ -51,7 +51,7 @@ class Keeper(threading.Thread):
         self._next_beat = self._next_sweep = time.monotonic()
 
     def report(self, act: Callable[[], object]) -> None:
-        """Do this to the store soon, again until it is done; never blocks."""
+        """Do this to the store soon, and again while the store is away; never blocks."""
         self._reports.put(act)
 
     def beat(self) -> None:
@@ -106,9 +106,12 @@ class Keeper(threading.Thread):
             act = self._reports.get()
             try:
                 act()
-            except SQLAlchemyError:
+            except (OperationalError, InterfaceError):
                 self._reports.put(act)
                 raise
+            except Exception as error:
+                # What the store refuses today it refuses tomorrow, and meanwhile no heartbeat would be written.
+                log.exception("report came to nothing", error=type(error).__name__)
 
     def _limit(self) -> float:
         return settings().heartbeat_seconds * MISSED_HEARTBEATS

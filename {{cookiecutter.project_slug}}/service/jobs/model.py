@@ -7,7 +7,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, Integer, Text, Uuid, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    Text,
+    Uuid,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.database import Base, Timestamp, now
@@ -95,13 +107,24 @@ class Job(Base):
 
     __table_args__ = (
         _partial("ix_jobs_waiting", "queue", "run_at", where="state IN ('queued', 'retrying')"),
-        _partial("ix_jobs_unrung", "run_at", where="state IN ('queued', 'retrying') AND rung_at IS NULL"),
+        _partial("ix_jobs_rung", "rung_at", "run_at", where="state IN ('queued', 'retrying')"),
+        _partial("ix_jobs_expiring", "expires_at", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_running", "worker", "deadline", where="state = 'running'"),
+        _partial("ix_jobs_failed", "id", where="state = 'failed'"),
         _partial("ix_jobs_ended", "ended_at", where="ended_at IS NOT NULL"),
         _partial("uq_jobs_idempotency", "client", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
         Index("ix_jobs_client", "client", "id"),
-        Index("ix_jobs_state", "state", "id"),
     )
+
+
+def is_in(state: State) -> ColumnElement[bool]:
+    """Whether a job is in this state, as a condition that the partial indexes serve."""
+    return Job.state == literal_column(f"'{state}'")
+
+
+# As conditions with their values written out: with parameters neither database would use the partial indexes.
+is_waiting = Job.state.in_([literal_column(f"'{state}'") for state in WAITING])
+is_running = is_in(State.RUNNING)
 
 
 class Event(Base):

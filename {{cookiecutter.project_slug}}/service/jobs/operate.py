@@ -11,7 +11,7 @@ from service.database import now, transaction
 from service.errors import UnknownQueue, WrongState
 from service.jobs import doorbell
 from service.jobs.history import record
-from service.jobs.model import WAITING, Job, PausedQueue, RefusedMessage, State
+from service.jobs.model import WAITING, Job, PausedQueue, RefusedMessage, State, is_waiting
 from service.jobs.query import find
 from service.queues import SWEEP_ROWS
 
@@ -96,7 +96,7 @@ def resume(queue: str) -> None:
     known(queue)
     with transaction() as session:
         session.execute(delete(PausedQueue).where(PausedQueue.name == queue))
-        waits = select(Job.id).where(Job.queue == queue, Job.state.in_(WAITING))
+        waits = select(Job.id).where(Job.queue == queue, is_waiting)
         oldest = waits.order_by(Job.run_at).limit(SWEEP_ROWS).scalar_subquery()
         session.execute(update(Job).where(Job.id.in_(oldest)).values(rung_at=None))
 

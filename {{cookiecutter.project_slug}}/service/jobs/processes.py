@@ -2,14 +2,13 @@
 
 import os
 import socket
-from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Update, delete, exists, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Update, delete, exists, or_, select, update
 
 from service.config import settings
 from service.database import now, standalone
-from service.jobs.model import WAITING, Job, Lease, Process, State, new_id
+from service.jobs.model import Job, Lease, Process, is_running, is_waiting, new_id
 from service.jobs.query import presumed_dead
 from service.queues import RING_AGAIN_SECONDS, SWEEP_SECONDS
 
@@ -17,45 +16,24 @@ from service.queues import RING_AGAIN_SECONDS, SWEEP_SECONDS
 LEASE_SECONDS = 3 * SWEEP_SECONDS
 
 
-@dataclass(frozen=True)
-class Pulse:
-    """What a heartbeat learns in the same statement: whether there is something else to do."""
-
-    cancels: bool
-    leaderless: bool
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What the leader's one statement saw that wants mending."""
-
-    lost: bool
-    overdue: bool
-    due: bool
-    unanswered: bool
-    expired: bool
-
-
 def name(role: str, queue: str | None) -> str:
     """An id for this process that no other has or had: `worker-fast@host:pid:…`."""
     return f"{role}{f'-{queue}' if queue else ''}@{socket.gethostname()}:{os.getpid()}:{new_id()[-6:]}"
 
 
-def pulse(process: str, role: str, queue: str | None) -> Pulse:
-    """Say that this process lives."""
-    cancels = exists().where(Job.worker == process, Job.state == State.RUNNING, Job.cancel_requested_at.is_not(None))
+def pulse(process: str, role: str, queue: str | None) -> Row[bool, bool]:
+    """Say that this process lives; gives what it learns by the way: `cancels` asked of its jobs, and `leaderless`."""
+    cancels = exists().where(Job.worker == process, is_running, Job.cancel_requested_at.is_not(None))
     leaderless = exists().where(Lease.name == "reconciler", Lease.expires_at < now())
+    alive = update(Process).where(Process.id == process).values(seen_at=now())
     with standalone() as session:
-        seen = session.execute(
-            update(Process)
-            .where(Process.id == process)
-            .values(seen_at=now())
-            .returning(cancels.label("cancels"), leaderless.label("leaderless"))
-        ).first()
-        if seen is None:
-            _introduce(session, process, role, queue)
-            return Pulse(cancels=False, leaderless=True)
-    return Pulse(**seen._asdict())
+        seen = session.execute(alive.returning(cancels.label("cancels"), leaderless.label("leaderless"))).first()
+        if seen is not None:
+            return seen
+        version, host = settings().service_version, socket.gethostname()
+        session.add(Process(id=process, role=role, queue=queue, version=version, host=host, pid=os.getpid()))
+        session.commit()
+    return pulse(process, role, queue)
 
 
 def farewell(process: str) -> None:
@@ -77,21 +55,22 @@ def hold(lease: str, process: str) -> bool:
         return session.execute(_taking(lease, process).returning(Lease.name)).first() is not None
 
 
-def lead(process: str) -> Findings | None:
-    """Take or keep the reconciler's lease, and look round in the same statement; None when another leads."""
-    waiting = Job.state.in_(WAITING)
+def lead(process: str) -> Row[*tuple[Any, ...]] | None:
+    """Take or keep the reconciler's lease, and look round in the same statement; None when another leads.
+
+    The columns say what wants mending: jobs `lost`, `overdue`, `due` and `expired`, and doorbells `unanswered`.
+    """
     alive = select(Process.id).where(Process.seen_at > presumed_dead())
     findings = {
-        "lost": (Job.state == State.RUNNING) & Job.worker.not_in(alive),
-        "overdue": (Job.state == State.RUNNING) & (Job.deadline < now()),
-        "due": waiting & Job.rung_at.is_(None) & (Job.run_at < now(SWEEP_SECONDS)),
-        "unanswered": waiting & (Job.rung_at < now(-RING_AGAIN_SECONDS)) & (Job.run_at < now()),
-        "expired": waiting & (Job.expires_at < now()),
+        "lost": is_running & Job.worker.not_in(alive),
+        "overdue": is_running & (Job.deadline < now()),
+        "due": is_waiting & Job.rung_at.is_(None) & (Job.run_at < now(SWEEP_SECONDS)),
+        "unanswered": is_waiting & (Job.rung_at < now(-RING_AGAIN_SECONDS)) & (Job.run_at < now()),
+        "expired": is_waiting & (Job.expires_at < now()),
     }
     columns = [exists().where(condition).label(label) for label, condition in findings.items()]
     with standalone() as session:
-        found = session.execute(_taking("reconciler", process).returning(*columns)).first()
-    return Findings(**found._asdict()) if found else None
+        return session.execute(_taking("reconciler", process).returning(*columns)).first()
 
 
 def _taking(lease: str, process: str) -> Update:
@@ -100,9 +79,3 @@ def _taking(lease: str, process: str) -> Update:
         .where(Lease.name == lease, or_(Lease.holder == process, Lease.expires_at < now()))
         .values(holder=process, expires_at=now(LEASE_SECONDS))
     )
-
-
-def _introduce(session: Session, process: str, role: str, queue: str | None) -> None:
-    version, host = settings().service_version, socket.gethostname()
-    session.add(Process(id=process, role=role, queue=queue, version=version, host=host, pid=os.getpid()))
-    session.commit()

@@ -11,7 +11,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from service.config import settings
 from service.database import now, standalone
 from service.errors import JobNotFound
-from service.jobs.model import WAITING, Event, Job, PausedQueue, Process, State
+from service.jobs.model import WAITING, Event, Job, PausedQueue, Process, State, is_in, is_running, is_waiting
 from service.queues import MISSED_HEARTBEATS
 
 # Counting further would read the whole backlog; readers show it as "10,000+".
@@ -72,8 +72,10 @@ def page(
 
     `cursor` is the `next_cursor` of the page before: its last job's id.
     """
-    wanted = {Job.client: client, Job.state: state and State(state), Job.task: task, Job.queue: queue}
+    wanted = {Job.client: client, Job.task: task, Job.queue: queue}
     query = select(Job).where(*(column == value for column, value in wanted.items() if value is not None))
+    if state:
+        query = query.where(is_in(State(state)))
     if cursor:
         query = query.where(Job.id < cursor)
     with standalone() as session:
@@ -112,12 +114,12 @@ def _queue(session: Session, name: str, paused: PausedQueue | None, alive: Seque
         capped = select(Job.id).where(Job.queue == name, where).limit(COUNT_CAP).subquery()
         return session.scalar(select(func.count()).select_from(capped)) or 0
 
-    oldest = select(Job.run_at, now()).where(Job.queue == name, Job.state.in_(WAITING)).order_by(Job.run_at).limit(1)
+    oldest = select(Job.run_at, now()).where(Job.queue == name, is_waiting).order_by(Job.run_at).limit(1)
     first = session.execute(oldest).first()
     return QueueStatus(
         name=name,
-        depth=count(Job.state.in_(WAITING)),
-        running=count(Job.state == State.RUNNING),
+        depth=count(is_waiting),
+        running=count(is_running),
         oldest_seconds=max(0.0, (first[1] - first[0]).total_seconds()) if first else 0.0,
         paused_at=paused.paused_at if paused else None,
         paused_by=paused.by if paused else None,

@@ -13,7 +13,7 @@ from service.config import settings
 from service.database import now, standalone
 from service.jobs import casualties, processes
 from service.jobs.doorbell import Bell
-from service.jobs.model import WAITING, Job, PausedQueue
+from service.jobs.model import Job, PausedQueue, is_waiting
 from service.jobs.query import COUNT_CAP
 from service.queues import RING_AGAIN_SECONDS, SWEEP_ROWS, SWEEP_SECONDS
 
@@ -70,7 +70,7 @@ def _ring_unanswered(bell: Bell) -> None:
 
 def _waiting(which: ColumnElement[bool]) -> Select[str, str, str]:
     paused = select(PausedQueue.name)
-    return select(Job.id, Job.task, Job.queue).where(Job.state.in_(WAITING), which, Job.queue.not_in(paused))
+    return select(Job.id, Job.task, Job.queue).where(is_waiting, which, Job.queue.not_in(paused))
 
 
 def _ring(bell: Bell, rows: Sequence[Any], delays: Mapping[str, float]) -> int:
@@ -85,7 +85,7 @@ def _ring(bell: Bell, rows: Sequence[Any], delays: Mapping[str, float]) -> int:
         rung.append(row.id)
     if rung:
         with standalone() as session:
-            changed = update(Job).where(Job.id.in_(rung), Job.state.in_(WAITING)).values(rung_at=now())
+            changed = update(Job).where(Job.id.in_(rung), is_waiting).values(rung_at=now())
             session.execute(changed.execution_options(synchronize_session=False))
     return len(rung)
 

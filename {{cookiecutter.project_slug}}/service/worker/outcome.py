@@ -56,7 +56,7 @@ def settle(task: "DurableTask", row: Job, error: BaseException) -> str:
     if isinstance(error, AttemptLost):
         raise error
     if isinstance(error, MemoryError):
-        casualties.crashed(row.id, row.worker or "", f"out of memory: {error}")
+        casualties.crashed(row.id, row.worker or "", row.pid, f"out of memory: {error}")
         return "crashed"
     if isinstance(error, JobCancelled) or (isinstance(error, TIME_LIMITS) and attempts.asked_to_stop(row)):
         attempts.cancel(row)

@@ -92,8 +92,9 @@ class Worker:
 
     def _tend(self) -> None:
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
-            self._stop_at = float("inf")
             _kill(casualties.hand_back(self.keeper.process), signal.SIGKILL)
+            # Only now: while the store is away, the keeper comes back here.
+            self._stop_at = float("inf")
 
     def _stop_cancelled(self) -> None:
         """A job that was cancelled and does not look is sent the soft limit's signal, and in the end killed."""

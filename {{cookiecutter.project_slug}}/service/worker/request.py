@@ -38,7 +38,7 @@ class JobRequest(Request):
         # Of the hard limit `on_timeout` is told besides.
         if not isinstance(error, TimeLimitExceeded):
             reason = f"{type(error).__name__}: {error}"
-            self._end(partial(casualties.crashed, self.id, runner.worker_name, reason))
+            self._end(partial(casualties.crashed, self.id, runner.worker_name, self.worker_pid, reason))
 
     def _end(self, act: Any) -> None:
         # The store is written by the keeper's thread: the consumer's loop must not wait for a database.

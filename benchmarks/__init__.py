@@ -1,0 +1,1 @@
+"""What the template promises about speed, measured: medians of interleaved rounds, and ratios."""

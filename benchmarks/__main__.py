@@ -1,0 +1,92 @@
+"""`make bench`: how long it takes to render a service, to start its API, and to answer when 100,000 jobs wait."""
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+ROUNDS = 5
+
+
+def main() -> None:
+    """Measure everything, and print a line for each."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        service = render(REPOSITORY, scratch / "first")
+        rendering(scratch, service)
+        run("uv", "sync", "--quiet", cwd=service)
+        starting(service)
+        backlog(service)
+
+
+def rendering(scratch: Path, service: Path) -> None:
+    """Rendering with the default answers, beside cookiecutter copying the same files as they are."""
+    plain = scratch / "plain"
+    shutil.copytree(service, plain / "{{cookiecutter.project_slug}}")
+    (plain / "cookiecutter.json").write_text('{"project_slug": "order-desk", "_copy_without_render": ["*"]}')
+    ours, copied = interleaved(
+        lambda round_: render(REPOSITORY, scratch / f"ours-{round_}"),
+        lambda round_: render(plain, scratch / f"copied-{round_}"),
+    )
+    say("render with the default answers", ours)
+    say("cookiecutter starts and copies the same files", copied)
+    print(f"  ratio {ours / copied:.2f} (promised: at most 1.3)", flush=True)
+
+
+def starting(service: Path) -> None:
+    """The API's process, from its start to the moment before it listens, and the interpreter alone."""
+    python = str(service / ".venv/bin/python")
+    ours, alone = interleaved(
+        lambda _: run(python, "-m", "benchmarks.start", cwd=service),
+        lambda _: run(python, "-c", "pass", cwd=service),
+        prepare=lambda: shutil.copytree(REPOSITORY / "benchmarks", service / "benchmarks"),
+    )
+    say("the API builds its application", ours)
+    say("the interpreter alone", alone)
+    print("  promised: under 1.5 s without ddtrace", flush=True)
+
+
+def backlog(service: Path) -> None:
+    """Statements that every job meets, at 1,000, 10,000 and 100,000 waiting jobs."""
+    run(str(service / ".venv/bin/python"), "-m", "benchmarks.backlog", cwd=service, quiet=False)
+
+
+def render(template: Path, target: Path) -> Path:
+    """Render a template with its default answers; gives the project's folder."""
+    run(sys.executable, "-m", "cookiecutter", "--no-input", "--output-dir", str(target), str(template), cwd=REPOSITORY)
+    return target / "order-desk"
+
+
+def interleaved(
+    *contestants: Callable[[int], object], prepare: Callable[[], object] = lambda: None
+) -> tuple[float, ...]:
+    """The median seconds of each contestant, in rounds that take turns, after one that does not count."""
+    prepare()
+    seconds: list[list[float]] = [[] for _ in contestants]
+    for round_ in range(ROUNDS + 1):
+        for contestant, taken in zip(contestants, seconds, strict=True):
+            began = time.perf_counter()
+            contestant(round_)
+            taken.append(time.perf_counter() - began)
+    return tuple(statistics.median(taken[1:]) for taken in seconds)
+
+
+def run(*command: str, cwd: Path, quiet: bool = True) -> None:
+    """Run a command, and end with what it said where it fails."""
+    done = subprocess.run(command, cwd=cwd, capture_output=quiet, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
+
+
+def say(what: str, seconds: float) -> None:
+    """Print one line."""
+    print(f"{seconds * 1000:8.0f} ms  {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Claim, list and look round while many jobs wait; runs in the rendered service's environment, on its own stores."""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+SIZES = (1_000, 10_000, 100_000)
+ROUNDS = 30
+
+
+def main() -> None:
+    """Print the median of each statement at each size, and its ratio to the smallest."""
+    with tempfile.TemporaryDirectory() as name:
+        url = os.environ.get("BENCH_DATABASE_URL", f"sqlite:///{name}/bench.db")
+        os.environ.update(ENVIRONMENT="test", DATABASE_URL=url, BROKER_URL="redis://127.0.0.1:1/0")
+        measure()
+
+
+def measure() -> None:
+    """Fill the store step by step, and time what every job meets."""
+    # The service is there only where this runs.
+    from service import schema  # type: ignore[import-not-found]
+    from service.database import engine  # type: ignore[import-not-found]
+    from service.jobs import attempts, processes, query  # type: ignore[import-not-found]
+
+    schema.upgrade()
+    steps: dict[str, Callable[[], object]] = {
+        "claim": lambda: attempts.claim(ids.pop(), worker="bench", pid=1, hard_limit=60),
+        "list": lambda: query.page("bench"),
+        "queues": lambda: query.queues(),
+        "look round": lambda: processes.lead("bench"),
+    }
+    ids: list[str] = []
+    first: dict[str, float] = {}
+    print(f"statements with many waiting jobs, on {engine().dialect.name}", flush=True)
+    for size in SIZES:
+        ids += fill(size - len(ids))
+        taken = {what: median(step) for what, step in steps.items()}
+        first = first or taken
+        cells = [f"{what} {seconds * 1000:.2f} ms ({seconds / first[what]:.1f}x)" for what, seconds in taken.items()]
+        print(f"{size:>8,}  {'   '.join(cells)}", flush=True)
+
+
+def fill(count: int) -> list[str]:
+    """Add waiting jobs; gives their ids."""
+    from service.database import transaction
+    from service.jobs.model import Job, State, new_id  # type: ignore[import-not-found]
+    from sqlalchemy import insert, text  # type: ignore[import-not-found]
+
+    moment = datetime.now(UTC)
+    common = {
+        "task": "maintenance.purge", "queue": "fast", "kwargs": {}, "client": "bench", "fingerprint": "", "context": {},
+        "state": State.QUEUED, "run_at": moment, "rung_at": moment, "created_at": moment,
+    }  # fmt: skip
+    rows = [common | {"id": new_id()} for _ in range(count)]
+    with transaction() as session:
+        session.execute(insert(Job), rows)
+        # A backlog that grew by itself would have been looked at by autovacuum.
+        session.execute(text("ANALYZE"))
+    return [row["id"] for row in rows]
+
+
+def median(step: Callable[[], object]) -> float:
+    """The median seconds of some rounds."""
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()
