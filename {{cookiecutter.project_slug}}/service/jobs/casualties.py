@@ -30,7 +30,8 @@ def crashed(job_id: str, worker: str, pid: int | None, reason: str) -> None:
 
     A process may die over a second doorbell of a job that another one runs: its job is the one that it has claimed.
     """
-    _abandon((Job.id == job_id) & (Job.worker == worker) & (Job.pid == pid), "crashes", "crashed", reason)
+    mine = (Job.id == job_id) & (Job.worker == worker) & (Job.pid == pid)
+    _abandon(mine, "crashes", "crashed", reason, skip_locked=False)
 
 
 def lost() -> int:
@@ -47,7 +48,7 @@ def overdue() -> int:
 def hand_back(worker: str) -> list[int]:
     """Queue what a worker that must stop has not finished, counted in no budget; gives the processes that ran it."""
     with transaction() as session:
-        rows = _running(session, Job.worker == worker)
+        rows = _running(session, Job.worker == worker, skip_locked=False)
         pids = [row.pid for row in rows if row.pid is not None]
         for row in rows:
             _queue_again(session, row, "handed back", "its worker was stopped")
@@ -91,16 +92,18 @@ def expire() -> int:
     """Cancel what nobody wanted any more by the time it could have run; gives how many there were."""
     with transaction() as session:
         query = select(Job).where(is_waiting, Job.expires_at < now()).limit(SWEEP_ROWS)
-        rows = session.scalars(query.with_for_update(skip_locked=True)).all()
+        rows = session.scalars(query.with_for_update(skip_locked=True, key_share=True)).all()
         for row in rows:
             _end(session, row, State.CANCELLED, "expired", "it was not wanted after its expires_at")
     return len(rows)
 
 
-def _abandon(which: ColumnElement[bool], budget: Budget, event: str, reason: str) -> int:
+def _abandon(
+    which: ColumnElement[bool], budget: Budget, event: str, reason: str, *, skip_locked: bool = True
+) -> int:
     again: list[tuple[Job, float]] = []
     with transaction() as session:
-        rows = _running(session, which)
+        rows = _running(session, which, skip_locked=skip_locked)
         for row in rows:
             spent = getattr(row, budget) + 1
             setattr(row, budget, spent)
@@ -119,9 +122,11 @@ def _abandon(which: ColumnElement[bool], budget: Budget, event: str, reason: str
     return len(rows)
 
 
-def _running(session: Session, which: ColumnElement[bool]) -> Sequence[Job]:
+def _running(session: Session, which: ColumnElement[bool], *, skip_locked: bool) -> Sequence[Job]:
+    # A sweep comes again and may leave out a row that somebody holds; what is told once waits for it. The lock lets
+    # rows refer to the job meanwhile: a task that inserted one holds such a reference until its transaction ends.
     query = select(Job).where(is_running, which).limit(SWEEP_ROWS)
-    return session.scalars(query.with_for_update(skip_locked=True)).all()
+    return session.scalars(query.with_for_update(skip_locked=skip_locked, key_share=True)).all()
 
 
 def _queue_again(session: Session, row: Job, event: str, reason: str, wait: float = 0.0) -> None:

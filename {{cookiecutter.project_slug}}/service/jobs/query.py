@@ -53,7 +53,7 @@ def get(job_id: str, client: str | None) -> Job:
 
 def find(session: Session, job_id: str, client: str | None, *, lock: bool = False) -> Job:
     """As `get`, within `session`; `lock` keeps the row from changing until the transaction ends."""
-    row = session.get(Job, job_id, with_for_update=lock)
+    row = session.get(Job, job_id, with_for_update={"key_share": True} if lock else None)
     if row is None or (client is not None and row.client != client):
         raise JobNotFound
     return row
