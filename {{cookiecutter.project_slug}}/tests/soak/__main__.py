@@ -19,13 +19,11 @@ import click
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import database
 from service.api.tokens import mint
 from service.queues import MISSED_HEARTBEATS
 from tests.soak import books, observed
 from tests.soak.books import Book, Books
 from tests.soak.chaos import Chaos
-from tests.soak.effects import METADATA
 from tests.soak.load import ANSWER_SECONDS, CLIENT, Load
 from tests.soak.schedule import plan
 from tests.soak.supervisor import Supervisor
@@ -80,7 +78,6 @@ def main(minutes: float, seed: int | None) -> None:
 
 def run(stack: Stack, seed: int, seconds: float) -> bool:
     """One soak; gives whether every book balances."""
-    METADATA.create_all(database.engine())
     limit = HEARTBEAT_SECONDS * MISSED_HEARTBEATS
     token, entry = mint(CLIENT, ("jobs:read", "jobs:write"), name="soak")
     port = free_port()

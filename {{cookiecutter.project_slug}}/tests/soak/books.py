@@ -10,8 +10,8 @@ from service import database
 from service.database import now, standalone
 from service.jobs import Job, State
 from service.jobs.model import ENDED, WAITING, Event
-from tests.soak.effects import EFFECTS, STEPS
-from tests.soak.load import Load
+from tests.soak.load import CLIENT, Load
+from tests.support.effects import EFFECTS
 
 # The events that end a job, and those that end an attempt.
 JOB_ENDS = {"succeeded", "failed", "cancelled", "expired"}
@@ -40,7 +40,6 @@ class Books:
             self.jobs = {row.id: row for row in session.scalars(select(Job))}
             self.due = set(session.scalars(select(Job.id).where(Job.state.in_(WAITING), Job.run_at <= now())))
             self.effects = session.execute(select(EFFECTS.c.job_id, EFFECTS.c.attempt)).all()
-            self.steps = Counter(session.scalars(select(STEPS.c.after)))
             self.events: dict[str, list[Event]] = defaultdict(list)
             for event in session.scalars(select(Event).order_by(Event.id)):
                 self.events[event.job_id].append(event)
@@ -97,7 +96,9 @@ class Books:
             numbers = [event.attempt for event in self.events[row.id] if event.event == "started"]
             if numbers != list(range(1, row.attempt + 1)):
                 faults.append(f"job {row.id}: expected attempts 1 to {row.attempt} in its history, got: {numbers}")
-            ends = Counter(event.attempt for event in self.events[row.id] if event.event in ATTEMPT_ENDS)
+            # What a client cancelled while it waited had no attempt to end.
+            history = [event for event in self.events[row.id] if event.by != CLIENT]
+            ends = Counter(event.attempt for event in history if event.event in ATTEMPT_ENDS)
             twice = [number for number, count in ends.items() if count > 1]
             if twice:
                 faults.append(f"job {row.id}: expected one end of each attempt, got: two of attempt {twice}")
@@ -137,9 +138,6 @@ class Books:
             f"job {row.id} {row.state}: expected {row.state is State.SUCCEEDED:d} second step, got: {seconds[row.id]}"
             for row in firsts
             if seconds[row.id] != (row.state is State.SUCCEEDED)
-        ]
-        faults += [
-            f"second steps ran {count} times after job {after}" for after, count in self.steps.items() if count > 1
         ]
         return Book("second steps: one after each first", len(firsts), faults)
 

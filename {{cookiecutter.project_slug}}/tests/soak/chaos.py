@@ -15,7 +15,8 @@ import sqlalchemy
 
 from service import database
 from tests.soak.schedule import Step
-from tests.soak.supervisor import Supervisor, processes
+from tests.soak.supervisor import Supervisor
+from tests.support.processes import children
 from tests.support.stack import Stack
 
 # Bytes: less than Redis has in use when it is empty, so that it takes nothing more.
@@ -67,11 +68,10 @@ class Chaos(threading.Thread):
         self._signal(step, signal.SIGKILL, group=False)
 
     def _do_kill_a_child_of(self, step: Step) -> str:
-        parent = self._supervisor.roles[step.target].pid
-        children = sorted(pid for pid, ppid, _, _ in processes() if ppid == parent)
-        if not children:
+        pids = children(self._supervisor.roles[step.target].pid)
+        if not pids:
             return "(it had none)"
-        os.kill(children[int(step.pick * len(children))], signal.SIGKILL)
+        os.kill(pids[int(step.pick * len(pids))], signal.SIGKILL)
         return ""
 
     def _do_stop(self, step: Step) -> None:

@@ -6,10 +6,11 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from tests.soak.schedule import ROLES
+from tests.support.processes import processes
 from tests.support.stack import Role, Stack
 
 # Seconds: between two looks, before a role that ended is started again, and for one to end that was told to.
@@ -86,12 +87,3 @@ class Supervisor(threading.Thread):
         if how == BY_THEMSELVES:
             said = role.log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
             self.oddities.append(f"{name} ended with {role.process.returncode} ({role.log.name}): {said[0][:160]}")
-
-
-def processes() -> Iterator[tuple[int, int, int, int]]:
-    """Every process of this machine: its id, its parent's, its group's, and its memory in KiB; the dead left out."""
-    table = subprocess.check_output(["ps", "-e", "-o", "pid=,ppid=,pgid=,rss=,state="], text=True)
-    for line in table.splitlines():
-        pid, parent, group, memory, state = line.split(None, 4)
-        if not state.startswith("Z"):
-            yield int(pid), int(parent), int(group), int(memory)

@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.database import now, standalone
 from service.jobs import Job
 from service.jobs.model import Process
-from tests.soak.supervisor import Supervisor, processes
+from tests.soak.supervisor import Supervisor
+from tests.support.processes import processes
 
 # Seconds: between two looks; a process's memory counts from when it has lived so long, and until it has so much longer.
 LOOK_SECONDS = 0.5
