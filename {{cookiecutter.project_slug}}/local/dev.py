@@ -20,13 +20,10 @@ from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
 from local.broker import HOST, BrokerError, free_port
+from local.example import example
 from local.stores import PROJECT, environment, service, stores
 
 READY_SECONDS = 60
-
-# The request that the greeting shows; choose another one when you remove the reports.
-EXAMPLE_PATH = "/v1/reports"
-EXAMPLE_BODY = {"title": "Q3", "rows": 1000}
 
 
 def main() -> int:
@@ -97,10 +94,18 @@ def greet(port: int, token: str, folder: Path, heartbeats: Sequence[Path]) -> No
         f"  Token:   {token}\n"
         f"  Operate: . {place}/env && .venv/bin/python -m service jobs list\n"
         f"  Stores:  {place} (they stay; delete the folder to start afresh)\n\n"
-        f"  curl -i {address}{EXAMPLE_PATH} -H 'Authorization: Bearer {token}' "
-        f"-H 'Content-Type: application/json' -d '{json.dumps(EXAMPLE_BODY)}'\n",
+        f"  {call(address, token)}\n",
         flush=True,
     )
+
+
+def call(address: str, token: str) -> str:
+    """Order the example; where there is none, list the jobs."""
+    order = example()
+    if order is None:
+        return f"curl -i {address}/v1/jobs -H 'Authorization: Bearer {token}'"
+    words = ["curl", "-i", f"{address}{order.path}", "-H", f"Authorization: Bearer {token}"]
+    return shlex.join([*words, "-H", "Content-Type: application/json", "-d", json.dumps(order.body)])
 
 
 def ready(port: int) -> bool:

@@ -2,7 +2,7 @@
 
 ServiceError                 something the caller can be told; carries an HTTP status
 ├── JobNotFound              404
-├── ReportNotFound           404
+├── ResultNotFound           404
 ├── UnknownQueue             404
 ├── Forbidden                403
 ├── WrongState               409
@@ -42,11 +42,11 @@ class JobNotFound(ServiceError):
     title = "Job not found"
 
 
-class ReportNotFound(ServiceError):
-    """There is no report for this job id; it exists once the job has succeeded."""
+class ResultNotFound(ServiceError):
+    """The job has made nothing that could be fetched; what it makes is there once it has succeeded."""
 
     status = 404
-    title = "Report not found"
+    title = "Result not found"
 
 
 class UnknownQueue(ServiceError):

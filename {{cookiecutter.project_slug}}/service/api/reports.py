@@ -5,7 +5,7 @@ from typing import Any
 from service.api.accept import accept
 from service.api.answer import Answer
 from service.database import standalone
-from service.errors import ReportNotFound
+from service.errors import ResultNotFound
 from service.jobs import query
 from service.models.report import Report
 
@@ -21,11 +21,11 @@ def show(job_id: str, client: str | None) -> Answer:
 
     Raises:
         JobNotFound: also when the job is another client's.
-        ReportNotFound: the job makes none, or has not succeeded yet.
+        ResultNotFound: the job makes none, or has not succeeded yet.
     """
     job = query.get(job_id, client)
     with standalone() as session:
         report = session.get(Report, job.id)
     if report is None:
-        raise ReportNotFound
+        raise ResultNotFound
     return report.csv, 200, {"Content-Type": "text/csv", "Content-Disposition": f'attachment; filename="{job.id}.csv"'}

@@ -5,12 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
-from local.dev import EXAMPLE_PATH
+from local.example import Example, example
 from service.errors import WrongState
 from service.jobs import operate, submit
 from tests.soak.orders import Order, direct, over_http
@@ -52,9 +53,12 @@ class Load:
         self._ended, self._hopeless = threading.Event(), threading.Event()
         doors: dict[str, Callable[[], None]] = {
             "direct": lambda: self._submit(direct(Random(seed)), self._direct, DIRECT_SECONDS),
-            "http": lambda: self._submit(over_http(Random(seed)), self._over_http, HTTP_SECONDS),
             "cancel": self._cancel,
         }
+        if shown := example():
+            doors["http"] = lambda: self._submit(
+                over_http(Random(seed), shown), partial(self._over_http, shown), HTTP_SECONDS
+            )
         self._threads = [threading.Thread(target=run, name=name, daemon=True) for name, run in doors.items()]
 
     def start(self) -> None:
@@ -105,9 +109,9 @@ class Load:
         except SQLAlchemyError as error:
             raise Away from error
 
-    def _over_http(self, order: Order) -> str:
+    def _over_http(self, shown: Example, order: Order) -> str:
         body = dict(order.kwargs) | ({"run_at": order.run_at.isoformat()} if order.run_at else {})
-        answer = self._call(EXAMPLE_PATH, headers={"Idempotency-Key": order.key}, json=body)
+        answer = self._call(shown.path, headers={"Idempotency-Key": order.key}, json=body)
         if answer.status_code != httpx.codes.ACCEPTED:
             raise ValueError(f"{answer.status_code} {answer.text[:200]}")
         return str(answer.json()["id"])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from local.dev import EXAMPLE_BODY
+from local.example import Example
 from service.jobs import State
 
 SUCCEEDS = frozenset({State.SUCCEEDED})
@@ -64,13 +64,13 @@ def direct(random: Random) -> Iterator[Order]:
                 yield Order(key, kind, {"seconds": seconds})
 
 
-def over_http(random: Random) -> Iterator[Order]:
-    """Orders for the API: the example that `make dev` shows, at once or later."""
+def over_http(random: Random, example: Example) -> Iterator[Order]:
+    """Orders for the API, at once or later."""
     number = 0
     while True:
         number += 1
         later = _in(random.uniform(2, 20)) if random.random() < 0.25 else None
-        yield Order(f"http-{number}", OVER_HTTP, EXAMPLE_BODY, run_at=later)
+        yield Order(f"http-{number}", OVER_HTTP, example.body, run_at=later)
 
 
 def _in(seconds: float) -> datetime:
