@@ -1,5 +1,6 @@
 """`make bench`: how long it takes to render a service, to start its API, and to answer when 100,000 jobs wait."""
 
+import os
 import shutil
 import statistics
 import subprocess
@@ -78,7 +79,9 @@ def interleaved(
 
 def run(*command: str, cwd: Path, quiet: bool = True) -> None:
     """Run a command, and end with what it said where it fails."""
-    done = subprocess.run(command, cwd=cwd, capture_output=quiet, text=True)
+    # A user's Python keeps the bytecode of its first run.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=quiet, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
 
