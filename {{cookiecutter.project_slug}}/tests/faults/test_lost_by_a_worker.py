@@ -1,13 +1,21 @@
 """What a worker does to work: it is killed, frozen, stopped, out of memory, over its limit, and loses nothing."""
 
+import os
 import signal
 import time
 
 import pytest
+from sqlalchemy import select, text
 
-from service.jobs import State, operate
+from service import database
+from service.jobs import Job, State, operate
+from service.jobs.doorbell import Bell
+from tests.support.processes import children
 from tests.support.stack import Stack, until
 from tests.support.table import Recovered
+
+# On SQLite an open transaction keeps everybody else from writing, so that one cannot be held up.
+POSTGRESQL = pytest.mark.skipif("TEST_DATABASE_URL" not in os.environ, reason="rows are locked on PostgreSQL alone")
 
 LOST = "the job is lost, or hidden until the visibility timeout (3600 s)"
 
@@ -120,3 +128,60 @@ def test_a_worker_that_stops_is_alive_until_it_has_stopped(stack: Stack) -> None
     (done,) = stack.ended(row.id)
     assert (done.state, done.attempt, done.losses) == (State.SUCCEEDED, 1, 0)
     assert worker.process.wait(10) == 0
+
+
+@pytest.mark.fault("L2", "run beside itself")
+def test_a_process_that_dies_over_a_second_doorbell_leaves_the_one_that_runs_the_job_alone(stack: Stack) -> None:
+    worker = stack.start("worker", "slow", QUEUE_SLOW_CONCURRENCY="2")
+    row = stack.submit("trials.sleep", seconds=5)
+    busy = int(until(lambda: stack.attempts(row.id))[0]["pid"])
+    bell = Bell()
+    with database.transaction() as session:
+        # The second doorbell's claim waits for this lock: the one writer's on SQLite, the table's on PostgreSQL.
+        session.execute(text("LOCK TABLE jobs" if session.get_bind().dialect.name == "postgresql" else "SELECT 1"))
+        bell.publish(row.id, row.task, row.queue)
+        until(lambda: bell.depth("slow") == 0)
+        time.sleep(1)
+        (idle,) = {*children(worker.pid)} - {busy}
+        os.kill(idle, signal.SIGKILL)
+    bell.close()
+    (done,) = stack.ended(row.id)
+    assert (done.state, done.attempt, done.crashes) == (State.SUCCEEDED, 1, 0)
+
+
+@POSTGRESQL
+@pytest.mark.fault("L2", "acked as failed")
+def test_a_crash_is_told_although_somebody_holds_the_row_just_then(stack: Stack) -> None:
+    stack.start("worker", "slow")
+    row = stack.submit("trials.sleep", seconds=1)
+    pid = int(until(lambda: stack.attempts(row.id))[0]["pid"])
+    with database.transaction() as session:
+        session.execute(select(Job).where(Job.id == row.id).with_for_update())
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(2)
+    (done,) = stack.ended(row.id)
+    assert (done.state, done.attempt, done.crashes) == (State.SUCCEEDED, 2, 1)
+
+
+@POSTGRESQL
+@pytest.mark.fault("L7", "lost with the worker")
+def test_a_job_whose_open_transaction_refers_to_it_is_handed_back(stack: Stack) -> None:
+    worker = stack.start("worker", "slow", QUEUE_SLOW_GRACE="1")
+    row = stack.submit("trials.effect", seconds=20)
+    until((stack.directory / f"written-{row.id}").exists)
+    worker.signal(signal.SIGTERM)
+    until(lambda: "handed back" in stack.events(row.id), seconds=10)
+
+
+@POSTGRESQL
+@pytest.mark.fault("L9", "waits for it for ever")
+def test_a_worker_frozen_in_a_transaction_loses_its_job_to_another(stack: Stack) -> None:
+    worker = stack.start("worker", "slow")
+    row = stack.submit("trials.effect", seconds=1)
+    until((stack.directory / f"written-{row.id}").exists)
+    worker.signal(signal.SIGSTOP, group=True)
+    stack.start("worker", "slow")
+    (done,) = stack.ended(row.id)
+    worker.signal(signal.SIGCONT, group=True)
+    until(lambda: worker.said("job lost to another attempt"))
+    assert (done.state, done.attempt, stack.effects(row.id)) == (State.SUCCEEDED, 2, [2])

@@ -84,3 +84,16 @@ def test_a_forged_doorbell_without_a_row_does_nothing(stack: Stack) -> None:
     assert doorbell.flush(1)
     assert stack.jobs("trials.deadly") == []
     assert worker.process.poll() is None
+
+
+@pytest.mark.fault("U10", "arbitrary jobs")
+def test_a_forged_doorbell_that_is_no_id_keeps_no_worker_from_its_heartbeat(stack: Stack) -> None:
+    stack.start("worker", "fast")
+    bell = Bell()
+    for task in ("trials.echo", "trials.unheard"):
+        bell.publish("no-id", task, "fast")
+    bell.close()
+    until(lambda: stack.broker_depth("fast") == 0)
+    row = stack.submit("trials.deadly", times=1)
+    (done,) = stack.ended(row.id)
+    assert (done.state, done.crashes) == (State.SUCCEEDED, 1)
