@@ -1,9 +1,10 @@
 """What an attempt may write: every statement carries its number, so that one that was given up can change nothing."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from service.database import now, standalone, transaction
@@ -115,9 +116,7 @@ def progress(row: Job, done: int, total: int | None, message: str | None) -> boo
             .values(progress_done=done, progress_total=total, progress_message=message)
             .returning(Job.cancel_requested_at)
         ).first()
-    if asked is None:
-        raise AttemptLost
-    return asked[0] is not None
+    return _asked(asked)
 
 
 def asked_to_stop(row: Job) -> bool:
@@ -128,9 +127,7 @@ def asked_to_stop(row: Job) -> bool:
     """
     with standalone() as session:
         asked = session.execute(select(Job.cancel_requested_at).where(*_mine(row))).first()
-    if asked is None:
-        raise AttemptLost
-    return asked[0] is not None
+    return _asked(asked)
 
 
 def log(row: Job, message: str) -> None:
@@ -142,6 +139,12 @@ def log(row: Job, message: str) -> None:
     with transaction() as session:
         _write(session, row)
         record(session, row, "log", message)
+
+
+def _asked(found: Row[datetime | None] | None) -> bool:
+    if found is None:
+        raise AttemptLost
+    return found[0] is not None
 
 
 def _mine(row: Job) -> tuple[Any, ...]:

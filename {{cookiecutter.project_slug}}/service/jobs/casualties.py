@@ -98,9 +98,7 @@ def expire() -> int:
     return len(rows)
 
 
-def _abandon(
-    which: ColumnElement[bool], budget: Budget, event: str, reason: str, *, skip_locked: bool = True
-) -> int:
+def _abandon(which: ColumnElement[bool], budget: Budget, event: str, reason: str, *, skip_locked: bool = True) -> int:
     again: list[tuple[Job, float]] = []
     with transaction() as session:
         rows = _running(session, which, skip_locked=skip_locked)

@@ -27,8 +27,7 @@ def pulse(process: str, role: str, queue: str | None) -> Row[bool, bool]:
     leaderless = exists().where(Lease.name == "reconciler", Lease.expires_at < now())
     alive = update(Process).where(Process.id == process).values(seen_at=now())
     with standalone() as session:
-        seen = session.execute(alive.returning(cancels.label("cancels"), leaderless.label("leaderless"))).first()
-        if seen is not None:
+        if seen := session.execute(alive.returning(cancels.label("cancels"), leaderless.label("leaderless"))).first():
             return seen
         version, host = settings().service_version, socket.gethostname()
         session.add(Process(id=process, role=role, queue=queue, version=version, host=host, pid=os.getpid()))
