@@ -15,6 +15,7 @@ from kombu.exceptions import ChannelError
 
 from service import NAME
 from service.config import settings
+from service.database import fork_gate
 from service.jobs.model import Job
 
 log = structlog.get_logger()
@@ -120,7 +121,9 @@ class Ringer:
         return self._idle.wait(seconds)
 
     def _run(self) -> None:
-        bell, down = Bell(), False
+        # A process forked in the middle of a publish inherits locks that nobody will open, and does no work.
+        with fork_gate:
+            bell, down = Bell(), False
         while True:
             with self._filled:
                 while not self._waiting:
@@ -128,7 +131,8 @@ class Ringer:
                     self._filled.wait()
                 message = self._waiting.popleft()
             try:
-                bell.publish(*message)
+                with fork_gate:
+                    bell.publish(*message)
                 down = False
             except Exception as error:
                 if not down:
