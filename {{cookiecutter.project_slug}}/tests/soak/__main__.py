@@ -5,29 +5,27 @@ Exit code 0 when every book balances; otherwise 1, and the stores and logs are k
 
 import os
 import random
-import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import click
-import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
 from service.api.tokens import mint
 from service.queues import MISSED_HEARTBEATS
-from tests.soak import books, observed
-from tests.soak.books import Book, Books
+from tests.soak import observed
+from tests.soak.books import Book, Books, unfinished
 from tests.soak.chaos import Chaos
-from tests.soak.load import ANSWER_SECONDS, CLIENT, Load
+from tests.soak.doors import CLIENT
+from tests.soak.load import Load
+from tests.soak.report import Report, keep
 from tests.soak.schedule import plan
 from tests.soak.supervisor import Supervisor
-from tests.soak.witness import Witness, standing
+from tests.soak.witness import Witness
 from tests.support.stack import Stack, free_port, wipe
 
 # Seconds: between heartbeats, shorter than in production so that a soak sees many recoveries; between two lines of
@@ -44,9 +42,6 @@ POLICY = {
     "QUEUE_SLOW_GRACE": "5",
     "QUEUE_SLOW_BACKOFF": "1",
 }
-
-# Sentences printed of one book; the directory has the rest.
-SENTENCES = 20
 
 
 @click.command()
@@ -81,91 +76,38 @@ def run(stack: Stack, seed: int, seconds: float) -> bool:
     limit = HEARTBEAT_SECONDS * MISSED_HEARTBEATS
     token, entry = mint(CLIENT, ("jobs:read", "jobs:write"), name="soak")
     port = free_port()
-    api = httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"}, timeout=ANSWER_SECONDS
-    )
     supervisor = Supervisor(stack, {"API_TOKENS": entry, "PORT": str(port)})
-    load, witness = Load(seed, api), Witness(supervisor)
+    load, witness = Load(seed, f"http://127.0.0.1:{port}", token), Witness(supervisor)
     chaos = Chaos(plan(seed, seconds, limit), stack, supervisor)
+    report = Report(load, chaos, supervisor)
     for part in (supervisor, witness, load, chaos):
         part.start()
-    began = time.monotonic()
+    deadline = time.monotonic() + seconds
     with suppress(KeyboardInterrupt):
-        while time.monotonic() - began < seconds:
-            time.sleep(min(LINE_SECONDS, began + seconds - time.monotonic()))
-            tell(began, load, chaos, supervisor)
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(LINE_SECONDS, left))
+            report.line()
     click.echo("soak: the faults are over; waiting until every job has ended")
     chaos.stop()
     load.stop(SETTLE_SECONDS / 2)
-    settled = settle(began, load, chaos, supervisor)
+    settle(report)
     witness.stop()
     roles = Book("roles end when told", len(supervisor.roles), supervisor.stop())
     (stack.directory / "chaos.log").write_text("".join(f"{line}\n" for line in chaos.done))
     kept = Books(load)
-    told = [*kept.all(), *observed.books(stack, kept, witness, supervisor, limit), roles]
-    report(told, chaos, supervisor, load)
-    return settled and not any(book.faults for book in told)
+    books = [*kept.all(), *observed.books(stack, kept, witness, supervisor, limit), roles]
+    report.table(books)
+    return not any(book.faults for book in books)
 
 
-def tell(began: float, load: Load, chaos: Chaos, supervisor: Supervisor) -> None:
-    """One line of progress."""
-    try:
-        jobs = ", ".join(f"{count} {state}" for state, count in sorted(standing().items()))
-    except SQLAlchemyError:
-        jobs = "the store is away"
-    ends = sum(supervisor.ends.values())
-    last = chaos.done[-1].split("  ", 1)[1] if chaos.done else "none yet"
-    click.echo(
-        f"{time.monotonic() - began:5.0f} s  {len(load.accepted)} accepted: {jobs}; "
-        f"{len(chaos.done)} faults, {ends} ends of roles; last: {last}"
-    )
-
-
-def settle(began: float, load: Load, chaos: Chaos, supervisor: Supervisor) -> bool:
-    """Wait until every job has ended; gives whether that came to pass in time."""
-    line = time.monotonic() + LINE_SECONDS
-    deadline = time.monotonic() + SETTLE_SECONDS
-    while left := books.unfinished():
-        if time.monotonic() > deadline:
-            click.echo(f"soak: expected every job to end within {SETTLE_SECONDS:g} s, got: {left} that have not")
-            return False
-        if time.monotonic() > line:
-            tell(began, load, chaos, supervisor)
-            line += LINE_SECONDS
+def settle(report: Report) -> None:
+    """Wait until every job has ended, but not for ever: what has not is in the books."""
+    began = told = time.monotonic()
+    while unfinished() and time.monotonic() - began < SETTLE_SECONDS:
+        if time.monotonic() - told > LINE_SECONDS:
+            report.line()
+            told = time.monotonic()
         time.sleep(0.5)
-    return True
-
-
-def report(told: Sequence[Book], chaos: Chaos, supervisor: Supervisor, load: Load) -> None:
-    """The table, and a sentence for each thing that does not balance."""
-    ends = ", ".join(f"{count} {how}" for how, count in sorted(supervisor.ends.items()))
-    acts = ", ".join(f"{count} x {act}" for act, count in sorted(chaos.acts.items()))
-    again = sum(count - 1 for count in load.tries.values())
-    click.echo(f"\nfaults: {acts}\nroles that ended and were started again: {ends}\norders asked again: {again}")
-    for oddity in supervisor.oddities:
-        click.echo(f"  {oddity}")
-    click.echo(f"\n{'book':<44} {'of':>6} {'apart':>6} {'faults':>7}")
-    for book in told:
-        click.echo(f"{book.title:<44} {book.total:>6} {len(book.apart):>6} {len(book.faults):>7}")
-    for heading, lists in (("apart", [b.apart for b in told]), ("does not balance", [b.faults for b in told])):
-        sentences = [sentence for some in lists for sentence in some[:SENTENCES]]
-        if sentences:
-            click.echo(f"\n{heading}:")
-        for sentence in sentences:
-            click.echo(f"  {sentence}")
-    faults = sum(len(book.faults) for book in told)
-    click.echo(f"\n{'every book balances' if not faults else f'{faults} entries do not balance'}")
-
-
-def keep(stack: Stack) -> None:
-    """Say how to look into what is left."""
-    file = stack.directory / "env"
-    file.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in stack.environment.items()))
-    click.echo(
-        f"\nThe logs of every process, the marks and the stores are kept:\n"
-        f"  . {file} && .venv/bin/python -m tests.support jobs show JOB\n"
-        f"  grep -h JOB {stack.directory}/*.log"
-    )
 
 
 if __name__ == "__main__":
