@@ -19,8 +19,10 @@ from tests.support.effects import EFFECTS
 JOB_ENDS = {"succeeded", "failed", "cancelled", "expired"}
 ATTEMPT_ENDS = {"succeeded", "failed", "cancelled", "retrying", "crashed", "lost", "overdue", "handed back"}
 
-# Dead letters that the faults themselves make, by budget: so often was its process or its worker killed.
+# Dead letters that the faults themselves make, by budget: so often was its process or its worker killed; and what
+# the history says of a process that was killed, and did not end over an error of the service's own.
 BY_BUDGET = {"poison", "lost"}
+KILLED = "signal 9"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Books:
         for entry in self.load.accepted:
             row = self.jobs.get(entry.job_id)
             if row is not None and row.state in ENDED and row.state not in entry.order.ends:
-                kept = row.state is State.FAILED and row.error_type in BY_BUDGET
+                crashes = [event.message or "" for event in self.events[row.id] if event.event == "crashed"]
+                kept = row.error_type in BY_BUDGET and all(KILLED in message for message in crashes)
                 said = f"job {row.id} ({entry.order.kind}) {row.state}: {row.error_type}: {row.error_message}"
                 (apart if kept else faults).append(said)
         return Book("ended as it should", len(self.load.accepted), faults, apart)
