@@ -24,7 +24,6 @@ def upgrade() -> None:
         sa.Column("client", sa.Text, nullable=False),
         sa.Column("idempotency_key", sa.Text),
         sa.Column("fingerprint", sa.Text, nullable=False),
-        sa.Column("callback_url", sa.Text),
         sa.Column("context", sa.JSON, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("waiting_for", sa.Text),

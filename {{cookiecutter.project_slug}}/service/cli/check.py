@@ -13,10 +13,11 @@ from service.queues import VISIBILITY_TIMEOUT
 @as_json
 def check(as_json: bool) -> None:
     """Check settings, policy, tasks and connections; print what is in force."""
+    from service import broker
     from service.config import settings
     from service.worker.process import command_line
 
-    found = [*_policy(), *_database(), *_broker()]
+    found = [*_policy(), *_database(), *broker.faults()]
     faults = [fault for fault in found if fault]
     report: dict[str, Any] = {
         "environment": settings().environment,
@@ -69,35 +70,3 @@ def _database() -> Iterator[str]:
         schema.demand_current()
     except StartRefused as error:
         yield str(error)
-
-
-def _broker() -> Iterator[str]:
-    from service.config import settings
-    from service.jobs.doorbell import Bell
-
-    try:
-        bell = Bell()
-        for name in settings().queues:
-            bell.depth(name)
-    except Exception as error:
-        yield f"expected a broker at BROKER_URL, got: {type(error).__name__}: {error}; start it, or correct BROKER_URL"
-        return
-    yield from _eviction()
-
-
-def _eviction() -> Iterator[str]:
-    """A Redis that evicts would drop doorbells and limits as it pleases."""
-    import redis
-
-    from service.config import settings
-
-    url = settings().broker_url.get_secret_value()
-    if not url.startswith("redis"):
-        return
-    with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
-        try:
-            policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
-        except redis.ResponseError:
-            return  # hosted Redis hides its configuration
-    if policy != "noeviction":
-        yield f"broker: expected maxmemory-policy noeviction, got: {policy}, which drops messages; set it"

@@ -4,6 +4,7 @@ import secrets
 import sys
 
 import click
+import structlog
 
 from service.cli.output import Refused, as_json, show
 from service.queues import QUEUES
@@ -31,10 +32,13 @@ def api() -> None:
 def worker(queue: str) -> None:
     """Do the work of one queue."""
     _begin(f"worker-{queue}")
-    from service import schema
+    from service import broker, schema
     from service.worker import process
 
     schema.demand_current()
+    for fault in broker.faults():
+        # A worker waits for its broker; who started it should know.
+        structlog.get_logger().warning("the broker cannot be relied on", fault=fault)
     sys.exit(process.run(queue))
 
 

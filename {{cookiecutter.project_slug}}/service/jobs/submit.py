@@ -27,7 +27,6 @@ def submit(
     *,
     client: str = INTERNAL,
     idempotency_key: str | None = None,
-    callback_url: str | None = None,
     run_at: datetime | None = None,
     expires_at: datetime | None = None,
     session: Session | None = None,
@@ -46,7 +45,7 @@ def submit(
     entry = catalogue.look_up(name)
     catalogue.validate(entry, kwargs)
     later = run_at is not None and run_at > datetime.now(UTC)
-    request = json.dumps([name, arguments, str(run_at), callback_url])
+    request = json.dumps([name, arguments, str(run_at)])
     row = Job(
         task=name,
         queue=entry.queue,
@@ -54,7 +53,6 @@ def submit(
         client=client,
         idempotency_key=idempotency_key,
         fingerprint=hashlib.sha256(request.encode()).hexdigest(),
-        callback_url=callback_url,
         context=current_context(),
         run_at=run_at if later else now(),
         rung_at=None if later else now(),

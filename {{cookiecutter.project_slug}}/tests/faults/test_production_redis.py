@@ -72,3 +72,14 @@ def test_check_refuses_a_redis_that_evicts(stack: Stack) -> None:
     found = command(stack, "check")
     assert found.returncode == 1
     assert "expected maxmemory-policy noeviction, got: allkeys-lru" in found.stderr
+    worker = stack.start("worker", "fast")
+    assert worker.said("expected maxmemory-policy noeviction")
+
+
+@pytest.mark.fault("L19", "nobody hears of it before the consumer exits")
+def test_check_says_that_a_redis_is_nearly_full(stack: Stack) -> None:
+    with redis.Redis(port=stack.broker.port) as client:
+        client.config_set("maxmemory", str(int(client.info("memory")["used_memory"] * 1.1)))
+    found = command(stack, "check")
+    assert found.returncode == 1
+    assert "expected under 80% of maxmemory in use" in found.stderr
