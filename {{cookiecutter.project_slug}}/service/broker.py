@@ -43,4 +43,4 @@ def _redis(url: str) -> Iterator[str]:
         yield f"Redis: expected maxmemory-policy noeviction, got: {policy}, which drops messages; set it"
     if memory["maxmemory"] and memory["used_memory"] > FULL * memory["maxmemory"]:
         share = memory["used_memory"] / memory["maxmemory"]
-        yield f"Redis: expected under {FULL:.0%} of maxmemory in use, got: {share:.0%}; raise it, or messages are refused"
+        yield f"Redis: expected under {FULL:.0%} of maxmemory in use, got: {share:.0%}; raise it before it is full"
