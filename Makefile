@@ -17,7 +17,7 @@ test: $(filter .tools/%,$(UV)) ## Test the template, and the service that it ren
 test-containers: $(filter .tools/%,$(UV)) ## Build the image and run the whole stack; needs a Docker engine with Compose
 	@$(UV) run --quiet pytest -m containers
 
-bench: $(filter .tools/%,$(UV)) ## Measure rendering, starting, and a store in which 100,000 jobs wait
+bench: $(filter .tools/%,$(UV)) ## Measure rendering, starting, 100,000 waiting jobs, and recovery
 	@$(UV) run --quiet python -m benchmarks
 
 lint: $(filter .tools/%,$(UV)) ## Lint the template's own Python and check its types

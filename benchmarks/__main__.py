@@ -1,4 +1,4 @@
-"""`make bench`: how long it takes to render a service, to start its API, and to answer when 100,000 jobs wait."""
+"""`make bench`: rendering, starting, statements with 100,000 jobs waiting, and recovery from what breaks."""
 
 import os
 import shutil
@@ -23,6 +23,7 @@ def main() -> None:
         run("uv", "sync", "--quiet", cwd=service)
         starting(service)
         backlog(service)
+        recovery(service)
 
 
 def rendering(scratch: Path, service: Path) -> None:
@@ -55,6 +56,12 @@ def starting(service: Path) -> None:
 def backlog(service: Path) -> None:
     """Statements that every job meets, at 1,000, 10,000 and 100,000 waiting jobs."""
     run(str(service / ".venv/bin/python"), "-m", "benchmarks.backlog", cwd=service, quiet=False)
+
+
+def recovery(service: Path) -> None:
+    """How fast the service is itself again when something is broken, with the settings that it is rendered with."""
+    print("recovery, on SQLite", flush=True)
+    run(str(service / ".venv/bin/python"), "-W", "ignore", "-m", "benchmarks.recovery", cwd=service, quiet=False)
 
 
 def render(template: Path, target: Path) -> Path:
