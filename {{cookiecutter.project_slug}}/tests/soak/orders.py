@@ -28,13 +28,13 @@ class Order:
 
 # How many of 100 orders are of a kind.
 DIRECT = {
-    "quick": 25,
+    "quick": 19,
     "scheduled": 12,
     "first": 15,
     "flaky": 12,
     "hopeless": 8,
     "writes": 10,
-    "long": 8,
+    "long": 14,
     "patient": 7,
     "deaf": 3,
 }
@@ -53,7 +53,7 @@ def direct(random: Random) -> Iterator[Order]:
             case "flaky":
                 yield Order(key, kind, {"failures": random.randint(1, 2)})
             case "long":
-                yield Order(key, kind, {"seconds": random.uniform(1, 5)})
+                yield Order(key, kind, {"seconds": random.uniform(1, 8)})
             case "patient" | "deaf":
                 may = frozenset({State.CANCELLED, State.SUCCEEDED})
                 lasts = 3.0 if kind == "patient" else 60.0
