@@ -34,7 +34,7 @@ def killed_worker() -> str:
     """SIGKILL of a worker's group, until its job runs again on another that was there already."""
     with stack() as it:
         doomed = it.start("worker", "slow")
-        row = it.submit("trials.sleep", seconds=1)
+        row = it.submit("trials.sleep", seconds=60)
         until(lambda: it.attempts(row.id))
         it.start("worker", "slow")
         seconds = timed(lambda: (doomed.kill(), until(lambda: len(it.attempts(row.id)) == 2, seconds=90)))

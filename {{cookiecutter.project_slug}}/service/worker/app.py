@@ -45,23 +45,19 @@ app.conf.update(
     # The message is the second line of defence; the row is the first.
     task_acks_late=True,
     task_reject_on_worker_lost=False,
-    task_acks_on_failure_or_timeout=True,
     # Results live in the row: no backend that fills, fails, or turns a success into a failure.
     result_backend=None,
     task_ignore_result=True,
-    task_store_errors_even_if_ignored=False,
     # JSON only: a pickle in the queue would be remote code execution.
     task_serializer="json",
     accept_content=["json"],
     task_create_missing_queues=False,
     task_default_queue=f"{NAME}.fast",
     task_queues=[broker_queue(name) for name in QUEUES],
-    enable_utc=True,
     timezone="UTC",
     worker_consumer="service.worker.consumer:JobConsumer",
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
-    worker_enable_remote_control=True,
     worker_send_task_events=True,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_proc_alive_timeout=30,

@@ -22,6 +22,9 @@ log = structlog.get_logger()
 # Seconds without a turn of the consumer's loop before it counts as stuck.
 STUCK_SECONDS = 30.0
 
+# Seconds after the grace that Celery has to end by itself; the platform gives ten.
+EXIT_SECONDS = 5.0
+
 
 def command_line(name: str, queue: Queue) -> list[str]:
     """Celery's own command line for one queue: nothing about a worker is configured anywhere else."""
@@ -65,6 +68,7 @@ class Worker:
         self._consumer: Any = None
         self._turned_at = time.monotonic()
         self._stop_at: float | None = None
+        self._handed_back = False
         app.keeper = self.keeper
         runner.worker_name = self.keeper.process
         signals.worker_ready.connect(self._ready, weak=False)
@@ -93,8 +97,11 @@ class Worker:
     def _tend(self) -> None:
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             _kill(casualties.hand_back(self.keeper.process), signal.SIGKILL)
+            if self._handed_back:
+                # Celery waits for a child that does not end; the platform would not wait for Celery.
+                os._exit(1)
             # Only now: while the store is away, the keeper comes back here.
-            self._stop_at = float("inf")
+            self._handed_back, self._stop_at = True, time.monotonic() + EXIT_SECONDS
 
     def _stop_cancelled(self) -> None:
         """A job that was cancelled and does not look is sent the soft limit's signal, and in the end killed."""
