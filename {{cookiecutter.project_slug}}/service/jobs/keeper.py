@@ -68,13 +68,14 @@ class Keeper(threading.Thread):
             self._on_cancel()
 
     def run(self) -> None:
-        """Until `stop`: whatever the store does, this thread goes on."""
+        """Until `stop`: whatever happens, this thread goes on."""
         while not self._ended.wait(TICK_SECONDS):
             try:
                 with fork_gate:
                     self._turn()
-            except SQLAlchemyError as error:
-                log.warning("store unreachable, trying again", error=type(error).__name__)
+            except Exception as error:
+                # Nearly always the store is away; without this thread nobody would know that the process lives.
+                log.warning("keeper failed, trying again", error=type(error).__name__)
                 self._store_since = time.monotonic()
                 self._ended.wait(1.0)
 
