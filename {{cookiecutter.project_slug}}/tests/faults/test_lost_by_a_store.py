@@ -85,7 +85,7 @@ def test_a_store_that_is_away_at_a_claim_or_a_finish_loses_nothing(
     stack: Stack, recovered: Recovered, moment: str
 ) -> None:
     if "sqlite" not in stack.environment["DATABASE_URL"]:
-        pytest.skip("the restarted PostgreSQL has tests of its own")
+        pytest.skip("one lock stands for the store on SQLite; `make soak` restarts PostgreSQL")
     stack.start("worker", "slow")
     row = stack.submit("trials.sleep", seconds=1)
     if moment == "finish":
