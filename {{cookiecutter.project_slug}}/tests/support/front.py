@@ -14,6 +14,8 @@ class Front:
 
     def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.target, self.port = target, free_port()
+        # How often a client said something; a statement or a command is said at once.
+        self.requests = 0
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
@@ -38,8 +40,16 @@ class Front:
         with suppress(OSError):
             upstream, downstream = await asyncio.open_connection(HOST, self.target)
             self._open |= {writer, downstream}
-            await asyncio.gather(self._pass(reader, downstream), self._pass(upstream, writer))
+            await asyncio.gather(self._ask(reader, downstream), self._pass(upstream, writer))
             self._open -= {writer, downstream}
+        writer.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ssl.SSLError):
+            while data := await reader.read(65536):
+                self.requests += 1
+                writer.write(data)
+                await writer.drain()
         writer.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
