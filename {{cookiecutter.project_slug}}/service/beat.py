@@ -18,8 +18,10 @@ from service.worker.app import app, configure, load_tasks
 
 log = structlog.get_logger()
 
-# Seconds between two looks at the clock and the lease.
-TICK_SECONDS = 10.0
+
+def tick_seconds() -> float:
+    """Seconds between two looks at the clock and the lease, which must not run out between them."""
+    return 2 * settings().sweep_seconds
 
 
 class JobScheduler(Scheduler):
@@ -29,11 +31,11 @@ class JobScheduler(Scheduler):
         """Submit what is due, if this beat has the lease; gives the seconds until the next look."""
         try:
             if not processes.hold("beat", app.keeper.process):
-                return TICK_SECONDS
+                return tick_seconds()
         except SQLAlchemyError as error:
             log.warning("store unreachable, the schedule waits", error=type(error).__name__)
-            return TICK_SECONDS
-        return min(TICK_SECONDS, float(super().tick(*args, **kwargs)))
+            return tick_seconds()
+        return min(tick_seconds(), float(super().tick(*args, **kwargs)))
 
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> None:
         """Submit one run; it expires when the next one is due, so that an outage piles nothing up."""
@@ -65,7 +67,7 @@ def run() -> int:
     app.keeper = Keeper("beat", None)
     app.keeper.start()
     try:
-        Beat(app=app, scheduler=JobScheduler, max_interval=TICK_SECONDS, loglevel=settings().log_level).run()
+        Beat(app=app, scheduler=JobScheduler, max_interval=tick_seconds(), loglevel=settings().log_level).run()
     finally:
         app.keeper.stop()
     return 0

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from service.queues import QUEUES, Queue
+from service.queues import MISSED_HEARTBEATS, MISSED_SWEEPS, QUEUES, SWEEP_SECONDS, Queue
+
+# What `limits` reads, without importing it wherever the environment is read.
+RATE = re.compile(r"[1-9][0-9]*/([1-9][0-9]* ?)?(second|minute|hour|day)s?")
 
 REMEDY_STORES = "set it, or run `make dev`, which brings its own"
 
@@ -26,6 +30,9 @@ class Settings(BaseModel):
     api_tokens_file: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    max_connections: int = Field(default=800, ge=1)
+    rate_limit: str = "6000/minute"
+    max_waiting_jobs: int = Field(default=10_000, ge=1)
     environment: Literal["development", "test", "staging", "production"] = "production"
     service_version: str = "unknown"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -61,6 +68,15 @@ class Settings(BaseModel):
             )
         return value
 
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate(cls, value: str) -> str:
+        if value.lower() == "off":
+            return ""
+        if not RATE.fullmatch(value.strip()):
+            raise ValueError("expected requests in a time, as 6000/minute or 100/second, or off, got something else")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: str) -> str:
@@ -79,6 +95,21 @@ class Settings(BaseModel):
     def deployed(self) -> bool:
         """Whether this runs for others: what is convenient on a laptop is refused here."""
         return self.environment in {"staging", "production"}
+
+    @property
+    def heartbeat_limit(self) -> float:
+        """Seconds of silence after which a process is presumed dead."""
+        return MISSED_HEARTBEATS * self.heartbeat_seconds
+
+    @property
+    def sweep_seconds(self) -> float:
+        """Seconds between two sweeps of the reconciler."""
+        return min(SWEEP_SECONDS, self.heartbeat_seconds)
+
+    @property
+    def sweep_limit(self) -> float:
+        """Seconds after which a silent leader is replaced, and an unanswered doorbell rung again."""
+        return MISSED_SWEEPS * self.sweep_seconds
 
     @property
     def redis(self) -> str:

@@ -80,10 +80,11 @@ DEADLINE_GRACE = 30.0
 # Heartbeats a worker may miss before its jobs are queued again.
 MISSED_HEARTBEATS = 3
 
-# The reconciler: seconds between sweeps, rows it mends in one, seconds a doorbell may go unanswered.
+# The reconciler: seconds between sweeps (a heartbeat's where that is shorter), and rows it mends in one. After so many
+# missed sweeps a leader is replaced, and a doorbell that nobody answered is rung again.
 SWEEP_SECONDS = 5.0
 SWEEP_ROWS = 1000
-RING_AGAIN_SECONDS = 15.0
+MISSED_SWEEPS = 3
 
 # A cancelled job that does not look is sent the soft limit's signal after so many seconds, and killed after twice that.
 CANCEL_SIGNAL_SECONDS = 10.0

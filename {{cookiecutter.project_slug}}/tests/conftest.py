@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.stack import Stack, until, wipe
-from tests.support.table import pytest_runtest_makereport, pytest_terminal_summary, recovered
+from tests.support.stack import Stack, until
+from tests.support.table import measured, pytest_runtest_makereport, pytest_terminal_summary, recovered
 
-__all__ = ["pytest_runtest_makereport", "pytest_terminal_summary", "recovered"]
+__all__ = ["measured", "pytest_runtest_makereport", "pytest_terminal_summary", "recovered"]
 
 
 @pytest.fixture
@@ -32,10 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @contextmanager
 def _stack(directory: Path) -> Iterator[Stack]:
-    postgresql = os.environ.get("TEST_DATABASE_URL")
-    if postgresql:
-        wipe(postgresql)
-    made = Stack(directory, postgresql)
+    made = Stack(directory, os.environ.get("TEST_DATABASE_URL"))
     try:
         made.prepare()
         yield made

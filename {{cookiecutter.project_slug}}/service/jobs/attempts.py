@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
+from service.config import settings
 from service.database import now, standalone, transaction
 from service.errors import AttemptLost
 from service.jobs import doorbell
 from service.jobs.history import record
 from service.jobs.model import Job, PausedQueue, State, is_running, is_waiting
-from service.queues import DEADLINE_GRACE, SWEEP_SECONDS
+from service.queues import DEADLINE_GRACE
 
 NO_PROGRESS: dict[str, Any] = {"progress_done": None, "progress_total": None, "progress_message": None}
 NO_ERROR: dict[str, Any] = {"error_type": None, "error_message": None, "traceback": None}
@@ -83,7 +84,7 @@ def retry(row: Job, failure: Failure, seconds: float) -> None:
         AttemptLost: as for `succeed`.
     """
     # A short wait is over before the reconciler comes by, so its doorbell is rung here, with a delay.
-    soon = seconds <= SWEEP_SECONDS
+    soon = seconds <= settings().sweep_seconds
     with transaction() as session:
         times = {"run_at": now(seconds), "rung_at": now(seconds) if soon else None, "waiting_for": "time"}
         _write(session, row, state=State.RETRYING, failures=Job.failures + 1, **_error(failure), **IDLE, **times)

@@ -12,7 +12,6 @@ from service.config import settings
 from service.database import fork_gate
 from service.jobs import processes, reconcile
 from service.jobs.doorbell import Bell
-from service.queues import MISSED_HEARTBEATS, SWEEP_SECONDS
 
 log = structlog.get_logger()
 
@@ -100,7 +99,7 @@ class Keeper(threading.Thread):
         if self._leads and time.monotonic() >= self._next_sweep:
             self._leads = reconcile.sweep(self.process, self._bell, may_bury=self._may_bury())
             self._store_answered()
-            self._next_sweep = time.monotonic() + SWEEP_SECONDS
+            self._next_sweep = time.monotonic() + settings().sweep_seconds
 
     def _do_reports(self) -> None:
         while not self._reports.empty():
@@ -114,15 +113,12 @@ class Keeper(threading.Thread):
                 # What the store refuses today it refuses tomorrow, and meanwhile no heartbeat would be written.
                 log.exception("report came to nothing", error=type(error).__name__)
 
-    def _limit(self) -> float:
-        return settings().heartbeat_seconds * MISSED_HEARTBEATS
-
     def _store_answered(self) -> None:
         # A gap as long as the limit may have silenced everybody: this process was frozen, or the store was.
         present = time.monotonic()
-        if present - self._store_seen > self._limit():
+        if present - self._store_seen > settings().heartbeat_limit:
             self._store_since = present
         self._store_seen = present
 
     def _may_bury(self) -> bool:
-        return time.monotonic() - self._store_since > self._limit()
+        return time.monotonic() - self._store_since > settings().heartbeat_limit

@@ -10,10 +10,6 @@ from service.config import settings
 from service.database import now, standalone
 from service.jobs.model import Job, Lease, Process, is_running, is_waiting, new_id
 from service.jobs.query import presumed_dead
-from service.queues import RING_AGAIN_SECONDS, SWEEP_SECONDS
-
-# A leader that stays away this long is replaced.
-LEASE_SECONDS = 3 * SWEEP_SECONDS
 
 
 def name(role: str, queue: str | None) -> str:
@@ -63,8 +59,8 @@ def lead(process: str) -> Row[*tuple[Any, ...]] | None:
     findings = {
         "lost": is_running & Job.worker.not_in(alive),
         "overdue": is_running & (Job.deadline < now()),
-        "due": is_waiting & Job.rung_at.is_(None) & (Job.run_at < now(SWEEP_SECONDS)),
-        "unanswered": is_waiting & (Job.rung_at < now(-RING_AGAIN_SECONDS)) & (Job.run_at < now()),
+        "due": is_waiting & Job.rung_at.is_(None) & (Job.run_at < now(settings().sweep_seconds)),
+        "unanswered": is_waiting & (Job.rung_at < now(-settings().sweep_limit)) & (Job.run_at < now()),
         "expired": is_waiting & (Job.expires_at < now()),
     }
     columns = [exists().where(condition).label(label) for label, condition in findings.items()]
@@ -76,5 +72,5 @@ def _taking(lease: str, process: str) -> Update:
     return (
         update(Lease)
         .where(Lease.name == lease, or_(Lease.holder == process, Lease.expires_at < now()))
-        .values(holder=process, expires_at=now(LEASE_SECONDS))
+        .values(holder=process, expires_at=now(settings().sweep_limit))
     )

@@ -12,7 +12,6 @@ from service.config import settings
 from service.database import now, standalone
 from service.errors import JobNotFound
 from service.jobs.model import WAITING, Event, Job, PausedQueue, Process, State, is_in, is_running, is_waiting
-from service.queues import MISSED_HEARTBEATS
 
 # Counting further would read the whole backlog; readers show it as "10,000+".
 COUNT_CAP = 10_000
@@ -106,7 +105,7 @@ def queues() -> list[QueueStatus]:
 
 def presumed_dead() -> now:
     """The moment before which a process must have been seen to count as alive."""
-    return now(-settings().heartbeat_seconds * MISSED_HEARTBEATS)
+    return now(-settings().heartbeat_limit)
 
 
 def _queue(session: Session, name: str, paused: PausedQueue | None, alive: Sequence[Process]) -> QueueStatus:

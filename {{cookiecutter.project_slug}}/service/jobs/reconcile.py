@@ -15,7 +15,7 @@ from service.jobs import casualties, processes
 from service.jobs.doorbell import Bell
 from service.jobs.model import Job, PausedQueue, is_waiting
 from service.jobs.query import COUNT_CAP
-from service.queues import RING_AGAIN_SECONDS, SWEEP_ROWS, SWEEP_SECONDS
+from service.queues import SWEEP_ROWS
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ def sweep(process: str, bell: Bell, *, may_bury: bool) -> bool:
 
 def _ring_due(bell: Bell) -> None:
     """Ring for what is due before the next sweep, each with the wait that is left."""
-    due = (Job.rung_at.is_(None)) & (Job.run_at < now(SWEEP_SECONDS))
+    due = (Job.rung_at.is_(None)) & (Job.run_at < now(settings().sweep_seconds))
     with standalone() as session:
         query = _waiting(due).order_by(Job.run_at).limit(SWEEP_ROWS)
         rows = session.execute(query.add_columns(Job.run_at, now().label("present"))).all()
@@ -54,7 +54,7 @@ def _ring_due(bell: Bell) -> None:
 def _ring_unanswered(bell: Bell) -> None:
     """Ring again for the oldest, as many as the broker has fewer messages than rows wait: a backlog is not a loss."""
     for queue in settings().queues:
-        old = (Job.queue == queue) & (Job.rung_at < now(-RING_AGAIN_SECONDS)) & (Job.run_at < now())
+        old = (Job.queue == queue) & (Job.rung_at < now(-settings().sweep_limit)) & (Job.run_at < now())
         with standalone() as session:
             rows = session.execute(_waiting(old).order_by(Job.run_at).limit(SWEEP_ROWS)).all()
             waiting = session.scalar(select(func.count()).select_from(_waiting(old).limit(COUNT_CAP).subquery())) or 0

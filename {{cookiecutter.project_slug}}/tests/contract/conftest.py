@@ -12,7 +12,7 @@ import pytest
 from service.api.tokens import mint
 from service.jobs import submit
 from tests.contract.conformance import conform
-from tests.support.stack import Role, Stack, until, wipe
+from tests.support.stack import Role, Stack, until
 
 CALLERS = {
     "anna": ("shop", ("jobs:read", "jobs:write")),
@@ -45,10 +45,7 @@ def _hold(answer: httpx.Response) -> None:
 @pytest.fixture(scope="package")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The stores of all these tests; no worker is there, so jobs stay as they are."""
-    postgresql = os.environ.get("TEST_DATABASE_URL")
-    if postgresql:
-        wipe(postgresql)
-    stack = Stack(tmp_path_factory.mktemp("contract"), postgresql, PORT="0")
+    stack = Stack(tmp_path_factory.mktemp("contract"), os.environ.get("TEST_DATABASE_URL"), PORT="0")
     try:
         stack.prepare()
         yield stack

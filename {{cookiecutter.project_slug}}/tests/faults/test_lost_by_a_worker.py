@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import select, text
 from service import database
 from service.jobs import Job, State, operate
 from service.jobs.doorbell import Bell
-from tests.support.processes import children
+from tests.support.processes import children, processes
 from tests.support.stack import Stack, until
 from tests.support.table import Recovered
 
@@ -32,6 +33,18 @@ def test_a_job_whose_whole_worker_is_killed_is_finished_by_another(stack: Stack,
     (done,) = stack.ended(row.id, seconds=45)
     recovered(time.monotonic() - killed)
     assert (done.state, done.attempt, done.losses, done.failures) == (State.SUCCEEDED, 2, 1, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+@pytest.mark.fault("L1", "orphans work on, beside whoever has their jobs by then")
+def test_a_worker_killed_without_its_group_leaves_nobody_at_work(stack: Stack) -> None:
+    worker = stack.start("worker", "slow")
+    row = stack.submit("trials.sleep", seconds=600)
+    busy = int(until(lambda: stack.attempts(row.id))[0]["pid"])
+    family = children(worker.pid)
+    assert busy in family
+    worker.signal(signal.SIGKILL)
+    until(lambda: not {*family} & {pid for pid, *_ in processes()})
 
 
 @pytest.mark.fault("L2", "acked as failed, or with reject_on_worker_lost run for ever (4 times in 12 s, no cap)")

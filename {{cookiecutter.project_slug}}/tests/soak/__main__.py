@@ -26,7 +26,7 @@ from tests.soak.report import Report, keep
 from tests.soak.schedule import plan
 from tests.soak.supervisor import Supervisor
 from tests.soak.witness import Witness
-from tests.support.stack import Stack, free_port, wipe
+from tests.support.stack import Stack, free_port
 
 # Seconds: between heartbeats, shorter than in production so that a soak sees many recoveries; between two lines of
 # progress; and until everything has ended once the faults are over.
@@ -52,8 +52,6 @@ def main(minutes: float, seed: int | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     seed = random.randrange(1_000_000) if seed is None else seed
     postgresql = os.environ.get("TEST_DATABASE_URL")
-    if postgresql:
-        wipe(postgresql)
     directory = Path(tempfile.mkdtemp(prefix="soak-"))
     stack = Stack(directory, postgresql, **POLICY)
     click.echo(f"soak: {minutes:g} minutes, seed {seed}, on {'PostgreSQL' if postgresql else 'SQLite'}, in {directory}")

@@ -15,7 +15,8 @@ from service import config, database, schema
 from service.jobs import Job, doorbell, query, submit
 from service.jobs.doorbell import Bell
 from service.jobs.model import ENDED, RefusedMessage
-from tests.support.effects import EFFECTS, METADATA
+from tests.support import pristine
+from tests.support.effects import EFFECTS
 from tests.support.waiting import until
 
 T = TypeVar("T")
@@ -92,16 +93,12 @@ class Stack:
         }
 
     def prepare(self) -> None:
-        """Start the broker, migrate the database, and make both this process's own."""
+        """Start the broker, make the database pristine, and make both this process's own."""
         self.broker.start()
         os.environ.update(self.environment)
         forget_settings()
-        subprocess.run(
-            [sys.executable, "-m", "tests.support", "migrate"],
-            cwd=ROOT, env=self.environment, check=True, capture_output=True,
-        )  # fmt: skip
+        pristine.make(self.environment)
         assert schema.behind() is None
-        METADATA.create_all(database.engine())
 
     def start(self, *words: str, ready: bool = True, **environment: str) -> Role:
         """Start a role, and wait until it works."""
@@ -192,16 +189,8 @@ def forget_settings() -> None:
     database.engine.cache_clear()
 
 
-def wipe(url: str) -> None:
-    """Empty a PostgreSQL database of everything."""
-    engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-    engine.dispose()
-
-
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-__all__ = ["HEARTBEAT_SECONDS", "Role", "Stack", "free_port", "until", "wipe"]
+__all__ = ["HEARTBEAT_SECONDS", "Role", "Stack", "free_port", "until"]
