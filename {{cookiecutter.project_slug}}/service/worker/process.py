@@ -1,10 +1,8 @@
 """The worker's parent process: started from the policy, watched by its keeper, stopped within its grace."""
 
 import contextlib
-import ctypes
 import os
 import signal
-import sys
 import time
 from typing import Any
 
@@ -26,9 +24,6 @@ STUCK_SECONDS = 30.0
 
 # Seconds after the grace that Celery has to end by itself; the platform gives ten.
 EXIT_SECONDS = 5.0
-
-# Linux, prctl(2): the signal that a process gets when its parent dies.
-PR_SET_PDEATHSIG = 1
 
 
 def command_line(name: str, queue: Queue) -> list[str]:
@@ -118,11 +113,8 @@ class Worker:
 
 
 def _in_child(**_: Any) -> None:
-    """The parent alone answers SIGTERM, so that one to the whole group kills nothing that runs; its death is theirs."""
+    """The parent alone answers SIGTERM: a signal to the whole group must not kill what runs."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":
-        # Killed without its group, a parent would leave them behind, at work on jobs that others have by then.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _kill(pids: list[int], how: signal.Signals) -> None:

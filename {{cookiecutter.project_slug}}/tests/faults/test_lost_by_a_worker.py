@@ -36,7 +36,7 @@ def test_a_job_whose_whole_worker_is_killed_is_finished_by_another(stack: Stack,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
-@pytest.mark.fault("L1", "orphans work on, beside whoever has their jobs by then")
+@pytest.mark.fault("L1", "the same, since Celery asks Linux for it; elsewhere they work on")
 def test_a_worker_killed_without_its_group_leaves_nobody_at_work(stack: Stack) -> None:
     worker = stack.start("worker", "slow")
     row = stack.submit("trials.sleep", seconds=600)
