@@ -5,13 +5,20 @@ from collections.abc import Callable, Generator
 import pytest
 
 Recovered = Callable[[float], None]
-ROWS: list[tuple[str, str, str, str, str]] = []
+Measured = Callable[[str], None]
+ROWS: list[tuple[str, str, str, str, str, str]] = []
 
 
 @pytest.fixture
 def recovered(record_property: Callable[[str, object], None]) -> Recovered:
     """Say how many seconds it took until the service was as it should be."""
     return lambda seconds: record_property("recovered", f"{seconds:.1f}")
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Measured:
+    """Say what else was measured, in a few words."""
+    return lambda words: record_property("measured", words)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,8 +30,9 @@ def pytest_runtest_makereport(
     for marker in item.iter_markers("fault") if call.when == "call" else ():
         sentence = item.name.removeprefix("test_").replace("_", " ").partition("[")[0]
         outcome = "held" if report.passed else "skipped" if report.skipped else "BROKE"
-        seconds = str(dict(item.user_properties).get("recovered", ""))
-        ROWS.append((marker.args[0], sentence, marker.args[1], outcome, seconds))
+        said = dict(item.user_properties)
+        seconds, words = str(said.get("recovered", "")), str(said.get("measured", ""))
+        ROWS.append((marker.args[0], sentence, marker.args[1], outcome, seconds, words))
     return report
 
 
@@ -33,6 +41,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not ROWS:
         return
     terminalreporter.section("faults")
-    for line, sentence, stock, outcome, seconds in sorted(ROWS, key=lambda row: (row[0][0], int(row[0][1:]))):
+    for line, sentence, stock, outcome, seconds, words in sorted(ROWS, key=lambda row: (row[0][0], int(row[0][1:]))):
         terminalreporter.write_line(f"{line:<4} {outcome:<6} {seconds and seconds + ' s':>7}  {sentence}")
         terminalreporter.write_line(f"{'':20} stock Celery: {stock}")
+        if words:
+            terminalreporter.write_line(f"{'':20} measured: {words}")
