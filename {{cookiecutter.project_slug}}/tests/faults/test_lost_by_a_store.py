@@ -1,15 +1,20 @@
 """What a store and two versions of the code do to work: away, rolled back, unknown, unfit, and nothing is lost."""
 
+import os
 import signal
 import sqlite3
 import time
+from contextlib import suppress
 
 import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from service import database
-from service.jobs import State, doorbell, operate, submit
+from service.jobs import State, doorbell, operate, processes, submit
 from service.jobs.model import Job, Lease
+from tests.support.postgresql import restart, restartable
 from tests.support.stack import Stack, until
 from tests.support.table import Recovered
 
@@ -79,17 +84,28 @@ def test_a_second_beat_waits_and_takes_over_when_the_first_is_gone(stack: Stack)
     assert second.stop() == 0
 
 
+@pytest.mark.fault("L10", "its lock stands until it expires, where there is one")
+def test_a_beat_that_is_told_to_stop_ends_at_once_and_lets_go_of_its_lease(stack: Stack, recovered: Recovered) -> None:
+    beat = stack.start("beat")
+    until(lambda: f":{beat.pid}:" in holder())
+    assert not processes.hold("beat", "another")
+    told = time.monotonic()
+    assert beat.stop(5) == 0
+    recovered(time.monotonic() - told)
+    assert processes.hold("beat", "another")
+
+
+@pytest.mark.skipif("TEST_DATABASE_URL" in os.environ, reason="PostgreSQL is restarted instead")
 @pytest.mark.fault("L11", "the job is lost, or stuck as running")
 @pytest.mark.parametrize("moment", ["claim", "finish"])
 def test_a_store_that_is_away_at_a_claim_or_a_finish_loses_nothing(
     stack: Stack, recovered: Recovered, moment: str
 ) -> None:
-    if "sqlite" not in stack.environment["DATABASE_URL"]:
-        pytest.skip("one lock stands for the store on SQLite; `make soak` restarts PostgreSQL")
     stack.start("worker", "slow")
     row = stack.submit("trials.sleep", seconds=1)
     if moment == "finish":
         until(lambda: stack.attempts(row.id))
+    # The one writer's lock stands for the store.
     lock = sqlite3.connect(stack.directory / "service.db", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
     time.sleep(database.SQLITE_BUSY_TIMEOUT + 3)
@@ -99,6 +115,37 @@ def test_a_store_that_is_away_at_a_claim_or_a_finish_loses_nothing(
     (done,) = stack.ended(row.id, seconds=45)
     recovered(time.monotonic() - back)
     assert done.state is State.SUCCEEDED
+
+
+@restartable
+@pytest.mark.fault("L11", "the job is lost, or stuck as running")
+@pytest.mark.parametrize("moment", ["claim", "finish"])
+def test_a_database_that_restarts_in_the_middle_of_a_claim_or_a_finish_loses_nothing(
+    stack: Stack, recovered: Recovered, moment: str
+) -> None:
+    row = stack.submit("trials.late_effect", seconds=1)
+    if moment == "finish":
+        stack.start("worker", "slow")
+        until(lambda: stack.attempts(row.id))
+    with suppress(OperationalError), database.transaction() as session:
+        # Whoever claims or finishes the job waits here, and so is in the middle of it when the database goes.
+        session.execute(select(Job).where(Job.id == row.id).with_for_update())
+        if moment == "claim":
+            stack.start("worker", "slow")
+        until(lambda: waits_for_a_row(stack))
+        restart()
+        back = time.monotonic()
+    (done,) = stack.ended(row.id, seconds=45)
+    recovered(time.monotonic() - back)
+    assert (done.state, stack.effects(row.id)) == (State.SUCCEEDED, [done.attempt])
+    assert len(stack.attempts(row.id)) == (1 if moment == "claim" else 2)
+
+
+def waits_for_a_row(stack: Stack) -> bool:
+    """Whether an UPDATE of a job waits for a lock."""
+    waits = "wait_event_type = 'Lock' AND query LIKE 'UPDATE jobs%' AND datname = current_database()"
+    with database.standalone() as session:
+        return bool(session.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {waits}")))
 
 
 @pytest.mark.fault("L8", "a log line")

@@ -1,6 +1,7 @@
 """The service's command line with the tests' own tasks beside the service's: `python -m tests.support worker fast`."""
 
 import os
+from pathlib import Path
 
 import service.tasks
 from service.cli import main
@@ -8,4 +9,13 @@ from service.cli import main
 # Which folder of tasks: an older version has not heard of the tests' own, and a broken one does not import.
 if folder := os.environ.get("TRIALS"):
     service.tasks.__path__.append(folder)
+if os.environ.get("DOOR"):
+    from tests.support.door import open_door
+
+    open_door()
+# A file of seconds, by which the clock of this process is wrong.
+if file := os.environ.get("CLOCK"):
+    from tests.support.clock import follow
+
+    follow(Path(file))
 main()

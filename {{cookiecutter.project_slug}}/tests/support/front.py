@@ -1,6 +1,7 @@
 """A front for a server: one address whose target changes, as a name does at a fail-over, with TLS where wanted."""
 
 import asyncio
+import socket
 import ssl
 import threading
 from contextlib import suppress
@@ -19,12 +20,34 @@ class Front:
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
+        self._gone = False
+        self._plug: list[socket.socket] = []
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def switch(self, target: int) -> None:
         """Cut what is open, and let what comes next reach another server."""
         self.target = target
         asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(5)
+
+    def vanish(self) -> None:
+        """Be as a server behind a network that lost its way: nobody is answered, and nobody is told."""
+        self._gone = True
+        self._server.close()
+        listening = socket.create_server((HOST, self.port), backlog=0)
+        # One connection that nobody accepts fills the queue; whoever comes next hears nothing at all.
+        self._plug = [listening, socket.create_connection((HOST, self.port))]
+
+    def appear(self) -> None:
+        """Be there again; what was said meanwhile is lost, and its connections are cut."""
+        for end in self._plug:
+            end.close()
+        self._plug, self._gone = [], False
+        self.switch(self.target)
+        self._listen()
+
+    def _listen(self) -> None:
+        serve = asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
+        self._server = asyncio.run_coroutine_threadsafe(serve, self._loop).result(5)
 
     async def _cut(self) -> None:
         for writer in list(self._open):
@@ -48,8 +71,9 @@ class Front:
         with suppress(OSError, ssl.SSLError):
             while data := await reader.read(65536):
                 self.requests += 1
-                writer.write(data)
-                await writer.drain()
+                if not self._gone:
+                    writer.write(data)
+                    await writer.drain()
         writer.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,8 +85,7 @@ class Front:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        serve = asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
-        self._server = asyncio.run_coroutine_threadsafe(serve, self._loop).result(5)
+        self._listen()
         return self
 
     def __exit__(self, *_: object) -> None:
