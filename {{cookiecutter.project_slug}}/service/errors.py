@@ -10,7 +10,10 @@ ServiceError                 something the caller can be told; carries an HTTP s
 ├── InvalidRequest           400
 │   ├── InvalidArguments     422
 │   ├── UnknownTask          422
-│   └── AddressRefused       422
+│   ├── AddressRefused       422
+│   └── NoWebhookSecret      422
+├── TooManyRequests          429
+│   └── TooManyWaiting       429
 └── StoreUnavailable         503
 PolicyError                  a task or queue defined against the policy
 UpstreamError                a third party failed in a way that may pass; worth another attempt
@@ -106,6 +109,30 @@ class AddressRefused(InvalidRequest):
 
 
 class StoreUnavailable(ServiceError):
+class NoWebhookSecret(InvalidRequest):
+    """The client has no webhook secret, so nothing could be signed; an operator makes one: `webhooks secret`."""
+
+    status = 422
+    title = "No webhook secret"
+
+
+class TooManyRequests(ServiceError):
+    """The client asked too often; ask again after `Retry-After`, or the operator for a higher RATE_LIMIT."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, detail: str | None = None, *, field: str | None = None, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(detail, field=field)
+
+
+class TooManyWaiting(TooManyRequests):
+    """Too many jobs of the client wait already; submit more once some have begun (MAX_WAITING_JOBS)."""
+
+    title = "Too many jobs waiting"
+
+
     """The database cannot be reached; send the request again, with the same Idempotency-Key."""
 
     status = 503

@@ -11,7 +11,7 @@ from connexion.middleware import ConnexionMiddleware, MiddlewarePosition
 from connexion.options import SwaggerUIOptions
 
 from service import NAME, schema
-from service.api import auth, health, problems, server
+from service.api import auth, health, limits, problems, server
 from service.api.body import JSON, WholeBody
 from service.api.contract import specification
 from service.api.deadline import Deadline
@@ -42,6 +42,9 @@ def create_app() -> FlaskApp:
     problems.register(app)
     app.add_middleware(Envelope, position=MiddlewarePosition.BEFORE_EXCEPTION)
     app.add_middleware(PlainPaths, position=MiddlewarePosition.BEFORE_SWAGGER)
+    rate = limits.rate(settings())
+    if rate is not None:
+        app.add_middleware(limits.Limited, position=MiddlewarePosition.BEFORE_VALIDATION, rate=rate)
     app.add_middleware(WholeBody, position=MiddlewarePosition.BEFORE_VALIDATION)
     app.add_middleware(health.Beside, position=MiddlewarePosition.BEFORE_CONTEXT)
     app.add_middleware(Deadline, position=MiddlewarePosition.BEFORE_CONTEXT, look=health.database())

@@ -15,7 +15,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from service.errors import Forbidden, ServiceError, StoreUnavailable
+from service.errors import Forbidden, ServiceError, StoreUnavailable, TooManyRequests
 from service.observe.context import current_context
 
 log = structlog.get_logger()
@@ -126,4 +126,6 @@ def _(error: Unauthorized) -> Problem:
 def _headers(error: ServiceError) -> Mapping[str, str]:
     if isinstance(error, Forbidden):
         return {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after)}
     return {"Retry-After": str(RETRY_AFTER)} if isinstance(error, StoreUnavailable) else {}

@@ -1,19 +1,27 @@
 """uvicorn, as this service runs it."""
 
 import errno
+import functools
 import signal
 import socket
 import sys
+from typing import Any, cast
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+
+from service.api.connection import Connection, Places
+from service.config import settings
 
 log = structlog.get_logger()
 
 # Seconds: for requests under way at SIGTERM; and for an idle connection, longer than load balancers keep theirs.
 GRACE = 20
 KEEP_ALIVE = 75
+
+# Bytes that the kernel keeps for a caller who does not read; with more, one who reads slowly would seem not to read.
+SEND_BUFFER = 128 * 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -24,10 +32,12 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        made = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         said = "another process is there" if error.errno == errno.EADDRINUSE else str(error.strerror or error)
         sys.exit(f"expected to listen on {host} port {port}, got: {said}; stop it, or set HOST and PORT")
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    return made
 
 
 def address(listening: socket.socket) -> str:
@@ -37,10 +47,11 @@ def address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Answer requests until SIGTERM or SIGINT; those under way are finished, for GRACE seconds at most."""
-    config = uvicorn.Config(
+def configure(app: ASGIApp, places: int, kind: type[Connection] = Connection) -> uvicorn.Config:
+    """What uvicorn is told: `places` is how many connections there may be at once."""
+    return uvicorn.Config(
         app,
+        http=cast(Any, functools.partial(kind, places=Places(places))),
         lifespan="on",
         ws="none",
         log_config=None,
@@ -49,7 +60,11 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
-    server = uvicorn.Server(config)
+
+
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Answer requests until SIGTERM or SIGINT; those under way are finished, for GRACE seconds at most."""
+    server = uvicorn.Server(configure(app, settings().max_connections))
 
     def stop(*_: object) -> None:
         server.should_exit = True

@@ -1,0 +1,210 @@
+"""One caller's connection: uvicorn's, bounded in what a caller may send, in how slowly, and in how many there are."""
+
+import asyncio
+import json
+import secrets
+from asyncio.events import TimerHandle
+from typing import Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service.api.problems import MEDIA_TYPE, RETRY_AFTER, Problem
+from service.api.request import SAFE
+
+log = structlog.get_logger()
+
+# Bytes of a request's line and headers.
+MAX_HEAD = 16 * 1024
+
+# Connections beyond their number that are told so; others are cut without a word.
+SPARE = 100
+
+MALFORMED = "expected a request in HTTP/1.1, got: something else"
+TOO_LARGE = f"expected at most {MAX_HEAD} bytes of headers, got: more"
+TOO_SLOW = "expected the headers within {:g} s, got: a part of them"
+FULL = "every place for a connection is taken by a request under way; come again"
+
+
+class HeadTooLarge(Exception):
+    """The line and the headers of a request are larger than anyone needs."""
+
+
+class Places:
+    """How many connections there may be; those that wait for a request give way to a newcomer, the oldest first."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.waiting: dict[Connection, None] = {}
+
+    def make(self) -> bool:
+        """Close one that asks for nothing; gives whether there was one."""
+        for connection in self.waiting:
+            if not connection.transport.get_write_buffer_size():
+                del self.waiting[connection]
+                connection.transport.abort()
+                return True
+        return False
+
+
+class Connection(HttpToolsProtocol):
+    """Refuses in the words of this API what uvicorn would refuse in plain text, or accept without end."""
+
+    # Seconds: for a request's line and headers to arrive; for a caller to read on in its answer; and of patience, at
+    # SIGTERM for a request that is on its way, after a refusal for the caller to read why.
+    HEAD_SECONDS = 10.0
+    READ_SECONDS = 30.0
+    LINGER = 1.0
+
+    def __init__(self, *args: Any, places: Places, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._places = places
+        self._refused = self._leaving = self._in_head = False
+        # Bytes of this head: those that the parser understood, and those that it was given.
+        self._head = self._fed = 0
+        self._head_timer: TimerHandle | None = None
+        self._read_timer: TimerHandle | None = None
+
+    @property
+    def _waits(self) -> bool:
+        return self in self._places.waiting
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._places.number + SPARE:
+            transport.abort()
+            return
+        if len(self.connections) > self._places.number and not self._places.make():
+            self._refuse(Problem(503, FULL, headers={"Retry-After": str(RETRY_AFTER)}))
+            return
+        self._places.waiting[self] = None
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._places.waiting.pop(self, None)
+        for timer in (self._head_timer, self._read_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._waits and self._head_timer is None:
+            self._expect_head()
+        super().data_received(data)
+        if self._in_head:
+            # What is no whole header yet waits in the parser, where it is not counted.
+            self._fed += len(data)
+            if self._fed > MAX_HEAD:
+                self._refuse(Problem(431, TOO_LARGE))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head, self._fed = True, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        # Trailers come after the body, when the request's headers were judged already.
+        if self._in_head:
+            super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > MAX_HEAD:
+            raise HeadTooLarge
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._in_head = False
+        self._places.waiting.pop(self, None)
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if self._leaving:
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None:
+            self._places.waiting[self] = None
+        self._watch_reader()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser refused, and what it was told to refuse."""
+        self._refuse(Problem(431, TOO_LARGE) if self._head > MAX_HEAD else Problem(400, MALFORMED))
+
+    def shutdown(self) -> None:
+        """Finish what was asked for, and tell the caller with the answer that there will be no other."""
+        self._leaving = True
+        if self._waits:
+            # A request may be on its way: closing now would cut it.
+            self.loop.call_later(self.LINGER, self._leave)
+        else:
+            super().shutdown()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def _leave(self) -> None:
+        if self._waits:
+            self.transport.close()
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.HEAD_SECONDS, self._miss_head)
+
+    def _miss_head(self) -> None:
+        if self._in_head:
+            self._refuse(Problem(408, TOO_SLOW.format(self.HEAD_SECONDS)))
+        else:
+            # Nothing was asked, or it is the rest of a body whose request was refused before it was read.
+            self.transport.close()
+
+    def _watch_reader(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left and self._read_timer is None:
+            self._read_timer = self.loop.call_later(self.READ_SECONDS, self._look_at_reader, left)
+
+    def _look_at_reader(self, before: int) -> None:
+        self._read_timer = None
+        if self.transport.get_write_buffer_size() >= before:
+            log.info("connection cut, its caller does not read", client=self.client)
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Say why, and close once the caller had time to read it."""
+        if self.transport.is_closing() or self._refused:
+            return
+        self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+            if self.pipeline or self.cycle.response_started or not self.cycle.more_body:
+                # The answer to what was asked before goes first, and is the last.
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        request_id = secrets.token_hex(16)
+        body = json.dumps({**problem.body(), "request_id": request_id}, separators=(",", ":")).encode()
+        headers = {
+            **SAFE,
+            **problem.headers,
+            "X-Request-Id": request_id,
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        lines = [*self.server_state.default_headers, *((n.encode(), v.encode()) for n, v in headers.items())]
+        head = b"".join(name.lower() + b": " + value + b"\r\n" for name, value in lines)
+        self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + body)
+        log.info("request refused", status=problem.status, request_id=request_id)
+        # Closing at once, with bytes unread, would reset the connection and take the answer back.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(self.LINGER, self.transport.abort)

@@ -1,0 +1,102 @@
+"""How often one client may ask: counted in Redis by all processes together, and never a reason to fail."""
+
+import asyncio
+import math
+import time
+
+import structlog
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service import NAME
+from service.config import Settings
+from service.errors import TooManyRequests
+
+log = structlog.get_logger()
+
+# Seconds: for an answer of Redis, and between two tries while it is down.
+PATIENCE = 0.5
+RETRY_SECONDS = 1.0
+
+
+class Rate:
+    """The requests of each client within a moving window of time."""
+
+    def __init__(self, limit: RateLimitItem, redis: str = "") -> None:
+        """Count in the Redis at the URL `redis`, or in this process alone."""
+        self.limit = limit
+        storage: RedisStorage | MemoryStorage = MemoryStorage()
+        if redis:
+            storage = RedisStorage(
+                redis,
+                implementation="redispy",
+                key_prefix=f"{NAME}:limits",
+                socket_timeout=PATIENCE,
+                socket_connect_timeout=PATIENCE,
+                retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]
+            )
+        self._window = MovingWindowRateLimiter(storage)
+        self._down_until = 0.0
+
+    async def wait(self, client: str) -> int:
+        """Count one request of the client; gives 0, or after how many seconds there is room for another.
+
+        While Redis is down everyone is let through, and nobody waits for it.
+        """
+        if time.monotonic() < self._down_until:
+            return 0
+        was_down = self._down_until > 0
+        if was_down:
+            # One tries, the others do not wait for what it finds.
+            self._down_until = time.monotonic() + RETRY_SECONDS
+        try:
+            async with asyncio.timeout(PATIENCE):
+                seconds = await self._count(client)
+        except Exception as error:
+            if not was_down:
+                log.warning("limits not kept, everyone is let through", error=type(error).__name__)
+            self._down_until = time.monotonic() + RETRY_SECONDS
+            return 0
+        if was_down:
+            log.info("limits kept again")
+        self._down_until = 0.0
+        return seconds
+
+    async def _count(self, client: str) -> int:
+        if await self._window.hit(self.limit, client):
+            return 0
+        window = await self._window.get_window_stats(self.limit, client)
+        return max(1, math.ceil(window.reset_time - time.time()))
+
+
+class Limited:
+    """Stands behind the token and before the body: whoever asks too often is told to wait."""
+
+    def __init__(self, app: ASGIApp, rate: Rate) -> None:
+        self.app = app
+        self._rate = rate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on one request.
+
+        Raises:
+            TooManyRequests: the client has used up its rate.
+        """
+        client = scope.get("extensions", {}).get("connexion_context", {}).get("user")
+        if client is not None and (seconds := await self._rate.wait(client)):
+            limit = self._rate.limit
+            raise TooManyRequests(
+                f"expected at most {limit.amount} requests in {limit.get_expiry()} s, got: more; "
+                f"ask again in {seconds} s",
+                retry_after=seconds,
+            )
+        await self.app(scope, receive, send)
+
+
+def rate(settings: Settings) -> Rate | None:
+    """What RATE_LIMIT asks for; None when it is off."""
+    return Rate(parse(settings.rate_limit), settings.redis) if settings.rate_limit else None
