@@ -96,7 +96,8 @@ class Bell:
                 "max_retries": 0,
             },
         )
-        self._producer = self._app.amqp.Producer(self._connection.channel())
+        # The default channel alone connects with these options; any other waits two seconds and tries again.
+        self._producer = self._app.amqp.Producer(self._connection.default_channel)
         return self._producer
 
 
@@ -124,7 +125,8 @@ class Ringer:
         # A process forked in the middle of a publish inherits locks that nobody will open, and does no work.
         with fork_gate:
             bell, down = Bell(), False
-        while True:
+        # One that was forgotten must not hold the gate over a broker that is gone.
+        while _ringer is None or _ringer is self:
             with self._filled:
                 while not self._waiting:
                     self._idle.set()
