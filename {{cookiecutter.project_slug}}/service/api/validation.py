@@ -60,14 +60,15 @@ class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no 
             raise InvalidRequest("expected numbers of a sensible length", field="body") from error
 
     def _validate(self, body: Any) -> None:
-        try:
-            check(body, self._schema)
-        except RecursionError as error:
-            raise InvalidRequest("expected the body to be nested less deeply", field="body") from error
+        # First, since a schema can say this only as a pattern.
         for path, text in strings(body):
             if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
                 name = short(path) or "body"
                 raise InvalidRequest(f"expected {name} to hold no null and no half characters", field=name)
+        try:
+            check(body, self._schema)
+        except RecursionError as error:
+            raise InvalidRequest("expected the body to be nested less deeply", field="body") from error
 
 
 class Parameters(ParameterValidator):  # type: ignore[misc]
