@@ -2,7 +2,7 @@
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 
-.PHONY: help demo test test-containers bench lint tree clean
+.PHONY: help demo test test-containers audit bench lint tree clean
 .DEFAULT_GOAL := help
 
 help: ## List the habits
@@ -16,6 +16,9 @@ test: $(filter .tools/%,$(UV)) ## Test the template, and the service that it ren
 
 test-containers: $(filter .tools/%,$(UV)) ## Build the image and run the whole stack; needs a Docker engine with Compose
 	@$(UV) run --quiet pytest -m containers
+
+audit: $(filter .tools/%,$(UV)) ## Look for holes in what is deployed (checkov), and in the rendered service's own `make audit`
+	@$(UV) run --quiet pytest -m audit
 
 bench: $(filter .tools/%,$(UV)) ## Measure rendering, starting, 100,000 waiting jobs, and recovery
 	@$(UV) run --quiet python -m benchmarks

@@ -20,9 +20,9 @@ def main(outcome: str, page: str) -> None:
     if not webhook:
         return
     body = json.dumps({"text": sentence}).encode()
-    request = urllib.request.Request(webhook, body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(webhook, body, {"Content-Type": "application/json"})  # noqa: S310 - the team's own
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310 - as above
             pass
     except (OSError, ValueError) as error:
         # The error's text may hold the webhook, which is a secret.

@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,6 +16,19 @@ from service.queues import MISSED_HEARTBEATS, MISSED_SWEEPS, QUEUES, SWEEP_SECON
 RATE = re.compile(r"[1-9][0-9]*/([1-9][0-9]* ?)?(second|minute|hour|day)s?")
 
 REMEDY_STORES = "set it, or run `make dev`, which brings its own"
+
+DEPLOYED = ("staging", "production")
+# The password of compose.yaml's stores, which everybody knows.
+DEVELOPMENT_PASSWORD = "development-only"  # noqa: S105 - it is refused below
+# What a role cannot do without once it runs for others: any of these variables, and how to make one.
+SECRETS = {
+    "api": (
+        ("API_TOKENS", "API_TOKENS_FILE"),
+        "expected at least one entry, got: nothing; make one: "
+        "python -m service tokens new --client NAME --scope jobs:read --scope jobs:write",
+    ),
+    "flower": (("FLOWER_PASSWORD",), "expected a password, got: nothing; make one: openssl rand -hex 16"),
+}
 
 
 class Settings(BaseModel):
@@ -94,7 +107,7 @@ class Settings(BaseModel):
     @property
     def deployed(self) -> bool:
         """Whether this runs for others: what is convenient on a laptop is refused here."""
-        return self.environment in {"staging", "production"}
+        return self.environment in DEPLOYED
 
     @property
     def heartbeat_limit(self) -> float:
@@ -122,8 +135,8 @@ class WrongSettings(Exception):
     """The environment cannot be used; the message lists every fault, a line each."""
 
 
-def read(environment: Mapping[str, str]) -> Settings:
-    """Make settings of `environment`.
+def read(environment: Mapping[str, str], role: str = "") -> Settings:
+    """Make settings of `environment`, and hold that it has what `role` needs.
 
     An empty variable counts as unset.
 
@@ -140,15 +153,17 @@ def read(environment: Mapping[str, str]) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         faults += [_sentence(fault) for fault in error.errors()]
+    if given.get("ENVIRONMENT", "production") in DEPLOYED:
+        faults += _secrets(given, role)
     if faults:
         raise WrongSettings("\n".join(faults))
     return settings
 
 
 @functools.cache
-def settings() -> Settings:
+def settings(role: str = "") -> Settings:
     """The settings of this process, read from its environment at the first call."""
-    return read(os.environ)
+    return read(os.environ, role)
 
 
 def _override(name: str, queue: Queue, given: Mapping[str, str], faults: list[str]) -> Queue:
@@ -169,6 +184,19 @@ def _unknown_overrides(given: Mapping[str, str]) -> list[str]:
         for name in sorted(given)
         if name.startswith("QUEUE_") and name not in known
     ]
+
+
+def _secrets(given: Mapping[str, str], role: str) -> Iterator[str]:
+    """What is missing, or known to everybody, where the service runs for others."""
+    for name in ("DATABASE_URL", "BROKER_URL", "REDIS_URL"):
+        if f":{DEVELOPMENT_PASSWORD}@" in given.get(name, ""):
+            yield (
+                f"{name}: expected a password of its own, got: that of compose.yaml; "
+                "give the store another (`openssl rand -hex 16` makes one), or set ENVIRONMENT=development"
+            )
+    names, remedy = SECRETS.get(role, ((), ""))
+    if names and not given.keys() & set(names):
+        yield f"{names[0]}: {remedy}"
 
 
 def _sentence(fault: Any, prefix: str = "") -> str:

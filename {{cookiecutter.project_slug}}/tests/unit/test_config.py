@@ -1,12 +1,16 @@
 """The environment is read whole: every fault at once, no secret repeated."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from service.config import Settings, WrongSettings, read
 
+ROOT = Path(__file__).parents[2]
 GOOD = {"DATABASE_URL": "postgresql://u:secret@db/x", "BROKER_URL": "redis://broker/0"}
 
 
@@ -53,12 +57,37 @@ def test_sqlite_is_refused_where_the_service_runs_for_others() -> None:
 
 
 def test_the_example_lists_every_variable_in_the_order_of_the_settings() -> None:
-    example = (Path(__file__).parents[2] / ".env.example").read_text()
+    example = (ROOT / ".env.example").read_text()
     listed = re.findall(r"^([A-Z_]+)=", example, re.MULTILINE)
     assert listed == [name.upper() for name in Settings.model_fields if name != "queues"]
 
 
-def test_the_example_alone_starts_nothing() -> None:
-    example = (Path(__file__).parents[2] / ".env.example").read_text()
-    with pytest.raises(WrongSettings, match="DATABASE_URL: expected a value"):
-        read(dict(re.findall(r"^([A-Z_]+)=(.*)", example, re.MULTILINE)))
+def test_the_example_alone_starts_no_role_and_all_that_is_missing_is_named_at_once() -> None:
+    example = dict(re.findall(r"^([A-Z_]+)=(.*)", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    own = {"api": ["API_TOKENS"], "flower": ["FLOWER_PASSWORD"]}
+    for role in (["api"], ["worker", "fast"], ["worker", "slow"], ["beat"], ["migrate"], ["flower"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "service", *role], cwd=ROOT, env=example, capture_output=True, text=True, timeout=60
+        )
+        first, *faults = run.stderr.splitlines()
+        assert (run.returncode, first) == (2, "The settings cannot be used:")
+        assert [fault.partition(":")[0] for fault in faults] == ["DATABASE_URL", "BROKER_URL", *own.get(role[0], [])]
+        assert all("; set it" in fault or "; make one: " in fault for fault in faults)
+
+
+def test_the_passwords_of_compose_are_refused_where_the_service_runs_for_others() -> None:
+    role = yaml.safe_load((ROOT / "compose.yaml").read_text())["x-role"]
+    stores = {name: role["environment"][name] for name in ("DATABASE_URL", "BROKER_URL")}
+    assert read(stores | {"ENVIRONMENT": "development"})
+    for environment in ("staging", "production"):
+        with pytest.raises(WrongSettings) as caught:
+            read(stores | {"ENVIRONMENT": environment, "REDIS_URL": stores["BROKER_URL"]})
+        faults = str(caught.value).splitlines()
+        assert [fault.partition(" ")[0] for fault in faults] == ["DATABASE_URL:", "BROKER_URL:", "REDIS_URL:"]
+        assert all("expected a password of its own" in fault for fault in faults)
+
+
+def test_the_api_can_have_its_tokens_in_a_file() -> None:
+    with pytest.raises(WrongSettings, match="API_TOKENS: expected at least one entry"):
+        read(GOOD, "api")
+    assert read(GOOD | {"API_TOKENS_FILE": "/run/tokens"}, "api").api_tokens_file
