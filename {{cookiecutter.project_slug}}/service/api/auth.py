@@ -4,15 +4,14 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from service.api.contract import scopes
-from service.api.tokens import Keyring, MalformedEntries, mint
+from service.api.keyring import Keyring
+from service.api.tokens import MINT, MalformedEntries
 from service.config import WrongSettings, settings
 from service.errors import Forbidden
 from service.observe.context import bind
 
 if TYPE_CHECKING:
     from connexion.lifecycle import ConnexionRequest
-
-__all__ = ["bearer", "keyring", "mint"]
 
 ADMIN = "jobs:admin"
 
@@ -22,16 +21,15 @@ def keyring() -> Keyring:
     """The tokens that this process knows.
 
     Raises:
-        WrongSettings: entries are malformed, or their file cannot be read.
+        WrongSettings: entries are malformed, their file cannot be read, or there is none where others would call.
     """
-    given, path = settings().api_tokens.get_secret_value(), settings().api_tokens_file
     try:
-        return Keyring(given, path)
+        made = Keyring(settings().api_tokens.get_secret_value(), settings().api_tokens_file)
     except MalformedEntries as error:
-        lines = str(error).replace("\n", "\nAPI_TOKENS: ")
-        raise WrongSettings(f"API_TOKENS: {lines}; `python -m service tokens new` makes one") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise WrongSettings(f"API_TOKENS_FILE: expected a file of entries, got: {type(error).__name__}") from error
+        raise WrongSettings(f"{error}\nTo make an entry: {MINT}") from error
+    if not made.entries() and settings().deployed:
+        raise WrongSettings(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
+    return made
 
 
 def bearer(token: str, request: "ConnexionRequest") -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.tokens import TOKEN
 from service.errors import InvalidRequest
 from service.observe import context
 
@@ -22,6 +23,8 @@ PROBES = ("/health/live", "/health/ready")
 SAFE = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 # Swagger UI brings scripts and styles of its own.
@@ -41,7 +44,8 @@ class Envelope:
             return
         path = scope["path"]
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        sane = REQUEST_ID.fullmatch(given) and not TOKEN.search(given)
+        request_id = given if sane else secrets.token_hex(16)
         added = {**(DOCUMENTATION if path.startswith("/docs") else SAFE), "X-Request-Id": request_id}
         started, status = time.monotonic(), 500
         context.clear()
@@ -59,6 +63,8 @@ class Envelope:
         finally:
             speak = log.debug if path in PROBES else log.info
             milliseconds = round((time.monotonic() - started) * 1000, 1)
+            # A token in the wrong place must not come to light in the log.
+            path = TOKEN.sub("TOKEN", path)
             speak("request served", method=scope["method"], path=path, status=status, milliseconds=milliseconds)
 
 

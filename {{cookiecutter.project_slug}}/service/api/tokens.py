@@ -5,23 +5,25 @@ A token is random and long, so a plain hash of it is as good as a slow one.
 """
 
 import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
-
-import structlog
 
 from service import NAME
-
-log = structlog.get_logger()
 
 SCOPES = ("jobs:read", "jobs:write", "jobs:admin")
 WORD = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 HEX = re.compile(r"[0-9a-f]{64}")
+
+# What `mint` makes, wherever somebody pasted it.
+TOKEN = re.compile(re.escape(NAME) + r"_[A-Za-z0-9_-]{43}")
+
+# Days before its end from which on a token is worth a warning.
+SOON = 14
+
+MINT = f"python -m service tokens new --client NAME --scope {' --scope '.join(SCOPES[:2])}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,19 @@ class Entry:
     digest: str
     name: str = ""
     last_day: date | None = None
+
+    @property
+    def days_left(self) -> int | None:
+        """Days that it is good for after today, in UTC; negative once it has expired, None if it never does."""
+        return (self.last_day - datetime.now(UTC).date()).days if self.last_day else None
+
+    @property
+    def standing(self) -> str:
+        """In a word or two, whether it opens and for how long."""
+        days = self.days_left
+        if days is None or days > SOON:
+            return "good"
+        return "expired" if days < 0 else "expires soon"
 
     def __str__(self) -> str:
         parts = [self.client, "+".join(sorted(self.scopes)), self.digest]
@@ -54,7 +69,8 @@ def mint(client: str, scopes: Iterable[str], name: str | None = None, expires: d
     # The prefix lets a scanner recognise a token that was committed or pasted somewhere.
     token = f"{NAME}_{secrets.token_urlsafe(32)}"
     entry = Entry(client, frozenset(scopes), digest(token), name or "", expires)
-    parse(str(entry))
+    if faults := read(str(entry))[1]:
+        raise MalformedEntries(faults[0])
     return token, str(entry)
 
 
@@ -63,12 +79,8 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def parse(text: str) -> list[Entry]:
-    """The entries in `text`, separated by commas or newlines.
-
-    Raises:
-        MalformedEntries: naming every one that is wrong.
-    """
+def read(text: str) -> tuple[list[Entry], list[str]]:
+    """The entries in `text`, separated by commas or newlines, and what is wrong with the others, by their position."""
     entries: list[Entry] = []
     faults: list[str] = []
     for position, line in enumerate(filter(None, map(str.strip, re.split(r"[,\n]", text))), start=1):
@@ -79,9 +91,7 @@ def parse(text: str) -> list[Entry]:
             entries.append(entry)
         except ValueError as error:
             faults.append(f"entry {position}: {error}")
-    if faults:
-        raise MalformedEntries("\n".join(faults))
-    return entries
+    return entries, faults
 
 
 def _entry(line: str) -> Entry:
@@ -105,59 +115,3 @@ def _day(text: str) -> date:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
         raise ValueError("expected the last day to be YYYY-MM-DD, got something else") from None
-
-
-class Keyring:
-    """The entries in force: those given, and those of a file, which is read again when it changes."""
-
-    def __init__(self, text: str = "", path: Path | None = None) -> None:
-        """Read them now.
-
-        Raises:
-            MalformedEntries: naming those that are wrong.
-            OSError, UnicodeDecodeError: the file cannot be read.
-        """
-        self._given = parse(text)
-        self._path = path
-        self._stamp = self._look()
-        self._filed = self._read()
-
-    def __bool__(self) -> bool:
-        return bool(self._given or self._filed)
-
-    def add(self, entry: str) -> None:
-        """Accept one more, until this process ends."""
-        self._given += parse(entry)
-
-    def find(self, token: str) -> Entry | None:
-        """The entry of this token, unless there is none or it has expired.
-
-        Every entry is compared, each in constant time, so that the answer's delay tells nothing.
-        """
-        self._refresh()
-        wanted, found = digest(token), None
-        for entry in (*self._given, *self._filed):
-            if hmac.compare_digest(entry.digest, wanted):
-                found = entry
-        expired = found and found.last_day and found.last_day < datetime.now(UTC).date()
-        return None if expired else found
-
-    def _refresh(self) -> None:
-        # A file that is gone or wrong changes nothing: half a rotation must not lock everyone out.
-        try:
-            if (stamp := self._look()) == self._stamp:
-                return
-            self._stamp = stamp
-            self._filed = self._read()
-            log.info("tokens read again", entries=len(self._filed))
-        except (OSError, ValueError) as error:
-            log.error("tokens not read again, the earlier ones stay", error=type(error).__name__)
-
-    def _look(self) -> tuple[int, int, int] | None:
-        if self._path is None:
-            return None
-        seen = self._path.stat()
-        return seen.st_mtime_ns, seen.st_ino, seen.st_size
-
-    def _read(self) -> list[Entry]:
-        return parse(self._path.read_text("utf-8")) if self._path else []

@@ -1,14 +1,19 @@
 """`tokens`: who may call the API."""
 
+import sys
+from typing import Any
+
 import click
 
-from service.api.tokens import SCOPES, mint
-from service.cli.output import as_json, show
+from service.api.tokens import MINT, SCOPES, Entry, mint
+from service.cli.output import Refused, as_json, show
+
+COLUMNS = ("client", "name", "scopes", "expires", "days_left", "hash", "from", "standing")
 
 
 @click.group()
 def tokens() -> None:
-    """Make tokens."""
+    """Make tokens, and check them."""
 
 
 @tokens.command()
@@ -29,3 +34,50 @@ def new(client: str, scopes: tuple[str, ...], name: str | None, expires: object,
         click.echo(
             "\nGive the token to the caller; add the entry to API_TOKENS, or as a line to API_TOKENS_FILE.", err=True
         )
+
+
+@tokens.command()
+@click.option("--token", type=click.Choice(["-"]), help="Say whose token stands on standard input, and what it may.")
+@as_json
+def check(token: str | None, as_json: bool) -> None:
+    """Check the entries that are configured, or one token; warn of those that have expired or soon will."""
+    from service.api.keyring import Keyring
+    from service.api.tokens import MalformedEntries
+    from service.config import settings
+
+    try:
+        keyring = Keyring(settings().api_tokens.get_secret_value(), settings().api_tokens_file)
+    except MalformedEntries as error:
+        raise Refused(f"{error}\nTo make an entry: {MINT}") from error
+    if token is None:
+        rows = [_row(entry, source) for source, entry in keyring.entries()]
+        show({"entries": rows} if as_json else rows, as_json, COLUMNS)
+        for row in rows:
+            if row["standing"] != "good":
+                which = f"{row['client']}'s token {row['name'] or ''}".strip()
+                click.echo(f"warning: {which} {row['standing']}, its last day is {row['expires']}: {MINT}", err=True)
+        if not rows and settings().deployed:
+            raise Refused(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
+        return
+    given = sys.stdin.readline().strip()
+    found = keyring.match(given)
+    if found is None:
+        raise Refused(f"expected a token that this service knows, got: one without an entry; make one: {MINT}")
+    (row, *_) = [_row(entry, source) for source, entry in keyring.entries() if entry == found]
+    show(row, as_json)
+    if row["standing"] == "expired":
+        raise Refused(f"expected a token that is good, got: one that expired on {row['expires']}; make another: {MINT}")
+
+
+def _row(entry: Entry, source: str) -> dict[str, Any]:
+    """An entry for people; of its hash as much as tells it from the others."""
+    return {
+        "client": entry.client,
+        "name": entry.name or None,
+        "scopes": " ".join(sorted(entry.scopes)),
+        "expires": str(entry.last_day) if entry.last_day else None,
+        "days_left": entry.days_left,
+        "hash": f"{entry.digest[:8]}…",
+        "from": source,
+        "standing": entry.standing,
+    }

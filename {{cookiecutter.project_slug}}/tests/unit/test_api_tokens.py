@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.api.tokens import Keyring, MalformedEntries, digest, mint, parse
+from service.api.keyring import Keyring
+from service.api.tokens import MalformedEntries, digest, mint, read
 
 HASH = digest("secret")
 
@@ -28,7 +29,7 @@ def test_two_tokens_differ() -> None:
 @pytest.mark.parametrize("text", ["", " \n", ",,\n"])
 def test_nothing_is_no_entry(text: str) -> None:
     """Blank text holds no entry, and no token opens it."""
-    assert not Keyring(text)
+    assert not Keyring(text).entries()
     assert Keyring(text).find("") is None
 
 
@@ -36,7 +37,7 @@ def test_entries_are_separated_by_commas_or_newlines() -> None:
     """Both separators may be mixed, with blanks around them."""
     others = [digest(str(number)) for number in range(3)]
     text = f"a/jobs:read/{others[0]}, b/jobs:read/{others[1]}\r\n\nc/jobs:admin/{others[2]}/ci\n"
-    assert [entry.client for entry in parse(text)] == ["a", "b", "c"]
+    assert [entry.client for entry in read(text)[0]] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_entries_are_separated_by_commas_or_newlines() -> None:
 def test_a_malformed_entry_is_named_by_its_position(entry: str) -> None:
     """The message says which entry is wrong and repeats nothing of it."""
     with pytest.raises(MalformedEntries) as error:
-        parse(f"shop/jobs:read/{digest('other')},{entry}")
-    assert str(error.value).startswith("entry 2: expected ")
+        Keyring(f"shop/jobs:read/{digest('other')},{entry}")
+    assert str(error.value).startswith("API_TOKENS: entry 2: expected ")
     assert "secret" not in str(error.value)
     assert HASH not in str(error.value)
 
@@ -69,7 +70,7 @@ def test_a_malformed_entry_is_named_by_its_position(entry: str) -> None:
 def test_one_token_has_one_owner() -> None:
     """The same hash twice is refused: whose token would it be?"""
     with pytest.raises(MalformedEntries, match="entry 2"):
-        parse(f"shop/jobs:read/{HASH},crm/jobs:read/{HASH}")
+        Keyring(f"shop/jobs:read/{HASH},crm/jobs:read/{HASH}")
 
 
 @pytest.mark.parametrize(("days", "good"), [(-1, False), (0, True), (1, True)])
