@@ -30,6 +30,9 @@ SECRETS = {
     "flower": (("FLOWER_PASSWORD",), "expected a password, got: nothing; make one: openssl rand -hex 16"),
 }
 
+# A client's name as in its tokens, and a secret as Standard Webhooks write it: 24 to 64 bytes in base64.
+WEBHOOK_ENTRY = re.compile(r"([A-Za-z0-9._@-]{1,64})/(whsec_[A-Za-z0-9+/]{32,86}={0,2})")
+
 
 class Settings(BaseModel):
     """What the environment says; frozen, and complete or not at all."""
@@ -50,6 +53,8 @@ class Settings(BaseModel):
     service_version: str = "unknown"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     outbound_allow: str = ""
+    webhook_secrets: SecretStr = SecretStr("")
+    webhook_secrets_file: Path | None = None
     heartbeat_seconds: float = Field(default=10.0, ge=0.5, le=300)
     job_retention_days: int = Field(default=30, ge=1)
     state_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
@@ -88,6 +93,15 @@ class Settings(BaseModel):
             return ""
         if not RATE.fullmatch(value.strip()):
             raise ValueError("expected requests in a time, as 6000/minute or 100/second, or off, got something else")
+        return value
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _webhooks(cls, value: SecretStr) -> SecretStr:
+        for position, line in enumerate(re.split(r"[,\n]", value.get_secret_value()), start=1):
+            if line.strip() and not WEBHOOK_ENTRY.fullmatch(line.strip()):
+                remedy = "`python -m service webhooks secret` makes one"
+                raise ValueError(f"entry {position}: expected client/whsec_…, got something else; {remedy}")
         return value
 
     @field_validator("log_level", mode="before")

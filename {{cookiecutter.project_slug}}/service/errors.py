@@ -19,6 +19,7 @@ PolicyError                  a task or queue defined against the policy
 UpstreamError                a third party failed in a way that may pass; worth another attempt
 UpstreamRefused              a third party said no; another attempt would change nothing
 StartRefused                 a process cannot start; the message has the remedy
+Postpone                     the job has to wait for something else first; counted in no budget
 JobCancelled                 the job was cancelled while it ran
 AttemptLost                  the job went on to another attempt; this one can change nothing any more
 """
@@ -108,6 +109,13 @@ class AddressRefused(InvalidRequest):
     title = "Address refused"
 
 
+class NoWebhookSecret(InvalidRequest):
+    """The client has no webhook secret, so nothing could be signed; an operator makes one: `webhooks secret`."""
+
+    status = 422
+    title = "No webhook secret"
+
+
 class StoreUnavailable(ServiceError):
 class NoWebhookSecret(InvalidRequest):
     """The client has no webhook secret, so nothing could be signed; an operator makes one: `webhooks secret`."""
@@ -160,6 +168,15 @@ class UpstreamRefused(Exception):
 
 class StartRefused(Exception):
     """The process cannot start; the message says why, and the command that mends it."""
+
+
+class Postpone(Exception):
+    """The job waits, through no fault of its own, for `waiting_for`: `seconds` at most, or until somebody wakes it."""
+
+    def __init__(self, waiting_for: str, seconds: float) -> None:
+        self.waiting_for = waiting_for
+        self.seconds = seconds
+        super().__init__(f"waits for {waiting_for}")
 
 
 class JobCancelled(Exception):

@@ -89,6 +89,17 @@ MISSED_SWEEPS = 3
 # A cancelled job that does not look is sent the soft limit's signal after so many seconds, and killed after twice that.
 CANCEL_SIGNAL_SECONDS = 10.0
 
+# Webhooks: seconds for one try in all; seconds between the tries of one message, about a day together, after an example
+# of Standard Webhooks; and seconds after which one that never had its turn is given up.
+WEBHOOK_SECONDS = 3.0
+WEBHOOK_WAITS = (5, 300, 1800, 7200, 18_000, 28_800, 28_800)
+WEBHOOK_AGE = 86_400.0
+
+# A host that failed so many times in a row is spared for so many seconds, twice as long each further time, up to a cap.
+HOST_FAILURES = 3
+HOST_SPARED_SECONDS = 30.0
+HOST_SPARED_CAP = 3600.0
+
 # Sizes in bytes of JSON: what a job may be given, and what it may return.
 MAX_ARGUMENTS = 64 * 1024
 MAX_RESULT = 256 * 1024

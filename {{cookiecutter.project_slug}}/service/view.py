@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from service.jobs.model import Event, Job
+from service.jobs.model import Event, Job, Task
 from service.jobs.query import QueueStatus
 
 
@@ -24,6 +24,7 @@ def job(row: Job) -> dict[str, Any]:
         "progress": progress if row.progress_done is not None else None,
         "result": row.result,
         "error": {"type": row.error_type, "message": row.error_message} if row.error_type else None,
+        "callback_url": row.callback_url,
         "cancel_requested": row.cancel_requested_at is not None,
         "run_at": moment(row.run_at),
         "created_at": moment(row.created_at),
@@ -51,6 +52,18 @@ def event(row: Event) -> dict[str, Any]:
         "event": row.event,
         "message": row.message,
         "by": row.by,
+    }
+
+
+def task(row: Task) -> dict[str, Any]:
+    """One task as its worker announced it; limits are seconds."""
+    return {
+        "name": row.name,
+        "queue": row.queue,
+        "schema": row.schema,
+        "soft_limit": row.soft_limit,
+        "hard_limit": row.hard_limit,
+        "max_retries": row.max_retries,
     }
 
 

@@ -9,15 +9,28 @@ from service import view
 from service.api.answer import Answer, answer
 from service.api.formats import moment
 from service.jobs import submit
+from service.outbound.guard import check_url
+from service.webhooks import secrets
 
 
-def accept(task: str, arguments: Mapping[str, Any], *, client: str, run_at: str | None = None) -> Answer:
-    """Make the job and say where to ask for it; the request's Idempotency-Key makes it once."""
+def accept(
+    task: str, arguments: Mapping[str, Any], *, client: str, run_at: str | None = None, callback_url: str | None = None
+) -> Answer:
+    """Make the job and say where to ask for it; the request's Idempotency-Key makes it once.
+
+    Raises:
+        AddressRefused: the callback's address is not public.
+        NoWebhookSecret: the client has none that the callback could be signed with.
+    """
+    if callback_url is not None:
+        secrets.of(client)
+        check_url(callback_url, "callback_url")
     row = submit(
         task,
         arguments,
         client=client,
         idempotency_key=connexion.request.headers.get("Idempotency-Key"),
+        callback_url=callback_url,
         run_at=moment(run_at) if run_at else None,
     )
     return answer(view.job(row), 202, {"Location": f"/v1/jobs/{row.id}"})

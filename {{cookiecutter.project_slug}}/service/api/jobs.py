@@ -4,6 +4,7 @@ from service import view
 from service.api.answer import Answer, answer
 from service.jobs import operate, query
 from service.jobs.model import ENDED
+from service.webhooks import orders
 
 # Seconds after which to ask again.
 RETRY_AFTER = 1
@@ -41,6 +42,11 @@ def cancel(job_id: str, client: str | None, user: str) -> Answer:
 def retry(job_id: str, client: str | None, user: str) -> Answer:
     """Queue a failed or cancelled job again."""
     return answer(view.job(operate.retry(job_id, by=user, client=client)))
+
+
+def redeliver(job_id: str, client: str | None, user: str) -> Answer:
+    """Post an ended job to its callback_url again."""
+    return answer(view.job(orders.redeliver(job_id, by=user, client=client)))
 
 
 def discard(job_id: str, client: str | None, user: str) -> Answer:

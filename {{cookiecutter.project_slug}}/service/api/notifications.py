@@ -15,4 +15,5 @@ def create(body: dict[str, Any], user: str) -> Answer:
     """
     check_url(body["url"])
     arguments = {"url": body["url"], "message": body["message"]}
-    return accept("notifications.send", arguments, client=user, run_at=body.get("run_at"))
+    later = {name: body.get(name) for name in ("run_at", "callback_url")}
+    return accept("notifications.send", arguments, client=user, **later)

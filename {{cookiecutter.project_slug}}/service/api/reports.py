@@ -13,7 +13,8 @@ from service.models.report import Report
 def create(body: dict[str, Any], user: str) -> Answer:
     """Accept a report."""
     arguments = {"title": body["title"], "rows": body["rows"]}
-    return accept("reports.export", arguments, client=user, run_at=body.get("run_at"))
+    later = {name: body.get(name) for name in ("run_at", "callback_url")}
+    return accept("reports.export", arguments, client=user, **later)
 
 
 def show(job_id: str, client: str | None) -> Answer:

@@ -20,6 +20,7 @@ COMMANDS = {
     "jobs": "service.cli.jobs",
     "queues": "service.cli.queues",
     "tokens": "service.cli.tokens",
+    "webhooks": "service.cli.webhooks",
 }
 
 

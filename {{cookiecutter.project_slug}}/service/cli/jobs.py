@@ -9,6 +9,7 @@ import click
 from service import view
 from service.cli.output import as_json, operator, show
 from service.jobs import State, operate, query
+from service.webhooks import orders
 
 COLUMNS = ("id", "task", "queue", "state", "attempt", "client", "created_at")
 OPERATOR = "operator"
@@ -71,6 +72,7 @@ def _act(name: str, act: Callable[..., Any], help_: str) -> None:
 
 
 _act("retry", operate.retry, "Queue a failed or cancelled job again, its budgets whole.")
+_act("redeliver", orders.redeliver, "Post an ended job to its callback_url again.")
 _act("cancel", operate.cancel, "Cancel what waits; ask what runs to stop.")
 _act("discard", operate.discard, "Take a failed job out of the dead letters.")
 

@@ -25,7 +25,7 @@ def tasks() -> None:
 @operator
 def list_(as_json: bool) -> None:
     """List what workers have announced."""
-    rows: list[dict[str, Any]] = [vars(entry) for entry in catalogue.entries()]
+    rows = [view.task(entry) for entry in catalogue.entries()]
     show({"tasks": rows} if as_json else rows, as_json, COLUMNS)
 
 

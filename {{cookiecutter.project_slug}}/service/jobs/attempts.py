@@ -1,25 +1,22 @@
 """What an attempt may write: every statement carries its number, so that one that was given up can change nothing."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Executable, select, update
 from sqlalchemy.orm import Session
 
 from service.config import settings
 from service.database import now, standalone, transaction
 from service.errors import AttemptLost
 from service.jobs import doorbell
+from service.jobs.ending import IDLE, end
 from service.jobs.history import record
 from service.jobs.model import Job, PausedQueue, State, is_running, is_waiting
 from service.queues import DEADLINE_GRACE
 
 NO_PROGRESS: dict[str, Any] = {"progress_done": None, "progress_total": None, "progress_message": None}
 NO_ERROR: dict[str, Any] = {"error_type": None, "error_message": None, "traceback": None}
-
-# What a job that does not run has none of.
-IDLE: dict[str, Any] = {"worker": None, "pid": None, "deadline": None}
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,7 @@ def succeed(session: Session, row: Job, result: Any) -> None:
     Raises:
         AttemptLost: the job is no longer this attempt's; the caller's transaction must not commit.
     """
-    _write(session, row, state=State.SUCCEEDED, result=result, ended_at=now(), **NO_ERROR, **IDLE)
-    record(session, row, "succeeded")
+    end(session, row, State.SUCCEEDED, result=result, **NO_ERROR)
 
 
 def fail(row: Job, failure: Failure) -> None:
@@ -71,10 +67,9 @@ def fail(row: Job, failure: Failure) -> None:
     Raises:
         AttemptLost: as for `succeed`.
     """
+    message = f"{failure.type}: {failure.message}"
     with transaction() as session:
-        values = _error(failure) | IDLE
-        _write(session, row, state=State.FAILED, failures=Job.failures + 1, ended_at=now(), **values)
-        record(session, row, "failed", f"{failure.type}: {failure.message}")
+        end(session, row, State.FAILED, message, failures=Job.failures + 1, **_error(failure))
 
 
 def retry(row: Job, failure: Failure, seconds: float) -> None:
@@ -83,14 +78,29 @@ def retry(row: Job, failure: Failure, seconds: float) -> None:
     Raises:
         AttemptLost: as for `succeed`.
     """
-    # A short wait is over before the reconciler comes by, so its doorbell is rung here, with a delay.
-    soon = seconds <= settings().sweep_seconds
+    reason = f"after {failure.type}: {failure.message}"
+    _wait(row, State.RETRYING, "time", seconds, reason, failures=Job.failures + 1, **_error(failure))
+
+
+def postpone(row: Job, waiting_for: str, seconds: float) -> None:
+    """Let the job wait for something that is no fault of its own; that counts in no budget.
+
+    Raises:
+        AttemptLost: as for `succeed`.
+    """
+    _wait(row, State.QUEUED, waiting_for, seconds, f"for {waiting_for}")
+
+
+def wake(waiting_for: str) -> bool:
+    """Let the job that has waited longest for this run now; gives whether there is one."""
+    oldest = select(Job).where(is_waiting, Job.waiting_for == waiting_for).order_by(Job.id).limit(1)
     with transaction() as session:
-        times = {"run_at": now(seconds), "rung_at": now(seconds) if soon else None, "waiting_for": "time"}
-        _write(session, row, state=State.RETRYING, failures=Job.failures + 1, **_error(failure), **IDLE, **times)
-        record(session, row, "retrying", f"in {seconds:.1f} s after {failure.type}: {failure.message}")
-    if soon:
-        doorbell.ring(row, seconds)
+        row = session.scalar(oldest.with_for_update(skip_locked=True, key_share=True))
+        if row is not None:
+            row.run_at, row.rung_at, row.waiting_for = now(), now(), None
+    if row is not None:
+        doorbell.ring(row)
+    return row is not None
 
 
 def cancel(row: Job) -> None:
@@ -100,8 +110,7 @@ def cancel(row: Job) -> None:
         AttemptLost: as for `succeed`.
     """
     with transaction() as session:
-        _write(session, row, state=State.CANCELLED, ended_at=now(), **IDLE)
-        record(session, row, "cancelled")
+        end(session, row, State.CANCELLED)
 
 
 def progress(row: Job, done: int, total: int | None, message: str | None) -> bool:
@@ -110,14 +119,8 @@ def progress(row: Job, done: int, total: int | None, message: str | None) -> boo
     Raises:
         AttemptLost: as for `succeed`.
     """
-    with standalone() as session:
-        asked = session.execute(
-            update(Job)
-            .where(*_mine(row))
-            .values(progress_done=done, progress_total=total, progress_message=message)
-            .returning(Job.cancel_requested_at)
-        ).first()
-    return _asked(asked)
+    values = {"progress_done": done, "progress_total": total, "progress_message": message}
+    return _asked(update(Job).where(*_mine(row)).values(values).returning(Job.cancel_requested_at))
 
 
 def asked_to_stop(row: Job) -> bool:
@@ -126,9 +129,7 @@ def asked_to_stop(row: Job) -> bool:
     Raises:
         AttemptLost: as for `succeed`.
     """
-    with standalone() as session:
-        asked = session.execute(select(Job.cancel_requested_at).where(*_mine(row))).first()
-    return _asked(asked)
+    return _asked(select(Job.cancel_requested_at).where(*_mine(row)))
 
 
 def log(row: Job, message: str) -> None:
@@ -142,7 +143,20 @@ def log(row: Job, message: str) -> None:
         record(session, row, "log", message)
 
 
-def _asked(found: Row[datetime | None] | None) -> bool:
+def _wait(row: Job, state: State, waiting_for: str, seconds: float, reason: str, **values: Any) -> None:
+    # A short wait is over before the reconciler comes by, so its doorbell is rung here, with a delay.
+    soon = seconds <= settings().sweep_seconds
+    times = {"run_at": now(seconds), "rung_at": now(seconds) if soon else None, "waiting_for": waiting_for}
+    with transaction() as session:
+        _write(session, row, state=state, **values, **IDLE, **times)
+        record(session, row, "retrying" if state is State.RETRYING else "waiting", f"in {seconds:.1f} s {reason}")
+    if soon:
+        doorbell.ring(row, seconds)
+
+
+def _asked(statement: Executable) -> bool:
+    with standalone() as session:
+        found = session.execute(statement).first()
     if found is None:
         raise AttemptLost
     return found[0] is not None

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from service.database import now, standalone, transaction
 from service.jobs import doorbell
+from service.jobs.ending import end
 from service.jobs.history import record
 from service.jobs.model import Job, Process, RefusedMessage, State, is_running, is_waiting
 from service.jobs.query import presumed_dead
@@ -94,7 +95,7 @@ def expire() -> int:
         query = select(Job).where(is_waiting, Job.expires_at < now()).limit(SWEEP_ROWS)
         rows = session.scalars(query.with_for_update(skip_locked=True, key_share=True)).all()
         for row in rows:
-            _end(session, row, State.CANCELLED, "expired", "it was not wanted after its expires_at")
+            end(session, row, State.CANCELLED, "it was not wanted after its expires_at", event="expired")
     return len(rows)
 
 
@@ -107,10 +108,10 @@ def _abandon(which: ColumnElement[bool], budget: Budget, event: str, reason: str
             setattr(row, budget, spent)
             type_, limit = ENDS[budget]
             if row.cancel_requested_at is not None:
-                _end(session, row, State.CANCELLED, "cancelled", reason)
+                end(session, row, State.CANCELLED, reason, by=row.worker)
             elif spent >= limit:
-                row.error_type, row.error_message = type_, f"{event} {spent} times, the last time: {reason}"
-                _end(session, row, State.FAILED, "failed", f"{type_}: {row.error_message}")
+                error = {"error_type": type_, "error_message": f"{event} {spent} times, the last time: {reason}"}
+                end(session, row, State.FAILED, ": ".join(error.values()), by=row.worker, **error)
             else:
                 wait = CRASH_BACKOFF * 2 ** (spent - 1) if budget == "crashes" else 0.0
                 _queue_again(session, row, event, reason, wait)
@@ -130,10 +131,4 @@ def _running(session: Session, which: ColumnElement[bool], *, skip_locked: bool)
 def _queue_again(session: Session, row: Job, event: str, reason: str, wait: float = 0.0) -> None:
     record(session, row, event, reason, by=row.worker)
     row.state, row.run_at, row.rung_at = State.QUEUED, now(wait), now(wait)
-    row.worker = row.pid = row.deadline = None
-
-
-def _end(session: Session, row: Job, state: State, event: str, reason: str) -> None:
-    record(session, row, event, reason, by=row.worker)
-    row.state, row.ended_at, row.waiting_for = state, now(), None
     row.worker = row.pid = row.deadline = None

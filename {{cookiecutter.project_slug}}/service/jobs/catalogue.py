@@ -2,8 +2,7 @@
 
 import difflib
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -18,32 +17,20 @@ from service.jobs.model import Task
 TRUST_SECONDS = 60.0
 MISS_SECONDS = 1.0
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One task as its worker announced it; `schema` is the JSON Schema of its arguments, limits are seconds."""
-
-    name: str
-    queue: str
-    schema: Mapping[str, Any]
-    soft_limit: float
-    hard_limit: float
-    max_retries: int
-
-
-_known: dict[str, Entry] = {}
+_known: dict[str, Task] = {}
 _read_at = float("-inf")
 
 
-def announce(entries: Iterable[Entry]) -> None:
+def announce(entries: Iterable[Task]) -> None:
     """Write what this version can do; tasks of other versions stay, since their workers may still run."""
     version = settings().service_version
     with transaction() as session:
         for entry in entries:
-            session.merge(Task(**vars(entry), version=version, announced_at=now()))
+            entry.version, entry.announced_at = version, now()
+            session.merge(entry)
 
 
-def look_up(name: str) -> Entry:
+def look_up(name: str) -> Task:
     """The task called `name`.
 
     Raises:
@@ -56,26 +43,21 @@ def look_up(name: str) -> Entry:
         return _known[name]
     except KeyError:
         near = difflib.get_close_matches(name, _known) or sorted(_known)
-        remedy = (
-            f"did you mean {' or '.join(near[:3])}?" if near else "run `python -m service migrate`, which writes them"
-        )
-        raise UnknownTask(
-            f"expected task to be one that a worker announced, got: {name}; {remedy}", field="task"
-        ) from None
+        remedy = f"did you mean {' or '.join(near[:3])}?" if near else "run `python -m service migrate`"
+        message = f"expected task to be one that a worker announced, got: {name}; {remedy}"
+        raise UnknownTask(message, field="task") from None
 
 
-def entries() -> list[Entry]:
+def entries() -> Sequence[Task]:
     """Every task there is, read afresh."""
     global _known, _read_at
     with standalone() as session:
         rows = session.scalars(select(Task).order_by(Task.name)).all()
-    fields = Entry.__dataclass_fields__
-    _known = {row.name: Entry(**{field: getattr(row, field) for field in fields}) for row in rows}
-    _read_at = time.monotonic()
-    return list(_known.values())
+    _known, _read_at = {row.name: row for row in rows}, time.monotonic()
+    return rows
 
 
-def validate(entry: Entry, kwargs: Mapping[str, Any]) -> None:
+def validate(entry: Task, kwargs: Mapping[str, Any]) -> None:
     """Hold arguments against the task's schema.
 
     Raises:

@@ -11,8 +11,5 @@ MAX_MESSAGE = 2000
 
 def record(session: Session, row: Job, event: str, message: str | None = None, *, by: str | None = None) -> None:
     """Add an event at the job's present attempt, in the caller's transaction."""
-    session.execute(
-        insert(Event).values(
-            job_id=row.id, attempt=row.attempt, event=event, message=message and message[:MAX_MESSAGE], by=by
-        )
-    )
+    cut = message and message[:MAX_MESSAGE]
+    session.execute(insert(Event).values(job_id=row.id, attempt=row.attempt, event=event, message=cut, by=by))

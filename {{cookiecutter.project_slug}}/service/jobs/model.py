@@ -72,6 +72,8 @@ class Job(Base):
     client: Mapped[str] = mapped_column(Text)
     idempotency_key: Mapped[str | None] = mapped_column(Text)
     fingerprint: Mapped[str] = mapped_column(Text)
+    # Where the job is posted when it has ended.
+    callback_url: Mapped[str | None] = mapped_column(Text)
     # What the request was known by, so that the worker's log lines and traces continue it.
     context: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
@@ -109,6 +111,7 @@ class Job(Base):
         _partial("ix_jobs_rung", "rung_at", "run_at", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_expiring", "expires_at", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_running", "worker", "deadline", where="state = 'running'"),
+        _partial("ix_jobs_waiting_for", "waiting_for", "id", where="waiting_for IS NOT NULL"),
         _partial("ix_jobs_failed", "id", where="state = 'failed'"),
         _partial("ix_jobs_ended", "ended_at", where="ended_at IS NOT NULL"),
         _partial("uq_jobs_idempotency", "client", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),

@@ -10,6 +10,7 @@ from service.config import settings
 from service.database import now, transaction
 from service.errors import UnknownQueue, WrongState
 from service.jobs import doorbell
+from service.jobs.ending import end
 from service.jobs.history import record
 from service.jobs.model import WAITING, Job, PausedQueue, RefusedMessage, State, is_waiting
 from service.jobs.query import find
@@ -28,8 +29,7 @@ def cancel(job_id: str, *, by: str, client: str | None) -> Job:
             row.cancel_requested_at = now()
             record(session, row, "cancel requested", by=by)
         else:
-            row.state, row.waiting_for, row.ended_at = State.CANCELLED, None, now()
-            record(session, row, "cancelled", by=by)
+            end(session, row, State.CANCELLED, by=by)
     return row
 
 

@@ -3,14 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import event, select
+from sqlalchemy import case, event, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from service.database import now, transaction
+from service.database import Timestamp, now, transaction
 from service.errors import IdempotencyConflict, InvalidArguments
 from service.jobs import catalogue, doorbell
 from service.jobs.history import record
@@ -27,6 +27,7 @@ def submit(
     *,
     client: str = INTERNAL,
     idempotency_key: str | None = None,
+    callback_url: str | None = None,
     run_at: datetime | None = None,
     expires_at: datetime | None = None,
     session: Session | None = None,
@@ -34,6 +35,7 @@ def submit(
     """Make a durable job of the task `name`.
 
     With `session` the job is committed with the caller's own rows, or not at all; its doorbell rings after that.
+    `callback_url` is told how it ended; whoever takes one from outside checks it first (`outbound/guard.py`).
     The same `idempotency_key` of the same client gives the job that it gave the first time.
 
     Raises:
@@ -44,8 +46,9 @@ def submit(
     arguments = encode(kwargs)
     entry = catalogue.look_up(name)
     catalogue.validate(entry, kwargs)
-    later = run_at is not None and run_at > datetime.now(UTC)
-    request = json.dumps([name, arguments, str(run_at)])
+    # By the store's clock; without run_at the comparison comes to nothing.
+    later = literal(run_at, Timestamp()) > now()
+    request = json.dumps([name, arguments, str(run_at), callback_url])
     row = Job(
         task=name,
         queue=entry.queue,
@@ -53,10 +56,11 @@ def submit(
         client=client,
         idempotency_key=idempotency_key,
         fingerprint=hashlib.sha256(request.encode()).hexdigest(),
+        callback_url=callback_url,
         context=current_context(),
-        run_at=run_at if later else now(),
-        rung_at=None if later else now(),
-        waiting_for="time" if later else None,
+        run_at=case((later, literal(run_at, Timestamp())), else_=now()),
+        rung_at=case((later, None), else_=now()),
+        waiting_for=case((later, "time")),
         expires_at=expires_at,
     )
     if session is not None:
@@ -78,13 +82,11 @@ def encode(kwargs: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(kwargs, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise InvalidArguments(
-            f"expected arguments to be JSON, got: {error}; pass keys and plain values, and load objects in the task"
-        ) from error
-    if len(text.encode()) > MAX_ARGUMENTS:
-        raise InvalidArguments(
-            f"expected arguments of at most {MAX_ARGUMENTS} bytes, got: {len(text.encode())}; store them and pass a key"
-        )
+        remedy = "pass keys and plain values, and load objects in the task"
+        raise InvalidArguments(f"expected arguments to be JSON, got: {error}; {remedy}") from error
+    if (size := len(text.encode())) > MAX_ARGUMENTS:
+        expected = f"expected arguments of at most {MAX_ARGUMENTS} bytes"
+        raise InvalidArguments(f"{expected}, got: {size}; store them and pass a key")
     return text
 
 

@@ -1,46 +1,102 @@
-"""The one HTTP client for third parties: it always has timeouts, follows no redirect, and tells what may pass."""
+"""The one HTTP client for third parties: it has limits of time and size, and follows no redirect.
 
+Where a redirect leads was not checked by whoever gave the URL, and a POST would become a GET on the way.
+Proxies of the environment are ignored: a proxy resolves names itself, so what it connects to could not be checked.
+"""
+
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import httpcore
 import httpx
 
 from service import NAME
 from service.errors import AddressRefused, UpstreamError, UpstreamRefused
-from service.outbound.guard import check_url
+from service.outbound.guard import parse
+from service.outbound.transport import Deadline, Transport
 
-# Seconds: to connect, and between two pieces of an answer.
-TIMEOUT = httpx.Timeout(5.0, connect=3.0)
+# Seconds for a whole call, from looking up the name to the last byte, and the bytes of an answer that are read.
+TOTAL_SECONDS = 10.0
+MAX_ANSWER = 1024 * 1024
+
+# Seconds that a third party may ask to be left alone at once.
+MAX_RETRY_AFTER = 86_400.0
+
+# An answer of few bytes could unpack to any number, so none is to be packed.
+HEADERS = {"User-Agent": NAME, "Accept-Encoding": "identity"}
+
+NETWORK_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+
+
+def call(
+    method: str,
+    url: str,
+    *,
+    content: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    seconds: float = TOTAL_SECONDS,
+    max_answer: int = MAX_ANSWER,
+) -> httpx.Response:
+    """Send one request; gives the answer, whatever its status, with at most `max_answer` bytes; 0 leaves it unread.
+
+    Raises:
+        UpstreamError: the network failed, the time was over, or the answer was too large; worth another attempt.
+        UpstreamRefused: the address is not public.
+    """
+    try:
+        host = parse(url).host
+        with httpx.Client(transport=Transport(Deadline(seconds)), trust_env=False, headers=HEADERS) as client:
+            with client.stream(method, url, content=content, headers=headers) as answer:
+                body = _read(answer, max_answer)
+            return httpx.Response(answer.status_code, headers=_plain(answer), content=body, request=answer.request)
+    except AddressRefused as error:
+        raise UpstreamRefused(error.detail) from error
+    except (httpx.HTTPError, *NETWORK_ERRORS) as error:
+        raise UpstreamError(f"{type(error).__name__} from {host}: {error}") from error
 
 
 def post_json(url: str, body: Mapping[str, Any], *, idempotency_key: str) -> httpx.Response:
     """Post `body` as JSON; gives a 2xx or 3xx answer.
 
     Raises:
-        UpstreamError: the network failed, or the answer was 5xx, 408 or 429; worth another attempt.
+        UpstreamError: as for `call`, or the answer was 5xx, 408 or 429; worth another attempt.
         UpstreamRefused: any other 4xx, or an address that is not public.
     """
-    try:
-        check_url(url)
-        with httpx.Client(timeout=TIMEOUT, headers={"User-Agent": NAME}) as client:
-            answer = client.post(url, json=dict(body), headers={"Idempotency-Key": idempotency_key})
-    except AddressRefused as error:
-        raise UpstreamRefused(error.detail) from error
-    except httpx.TransportError as error:
-        raise UpstreamError(f"{type(error).__name__} from {httpx.URL(url).host}") from error
+    headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+    answer = call("POST", url, content=json.dumps(body).encode(), headers=headers)
+    said = f"{answer.status_code} from {answer.request.url.host}"
     if answer.status_code >= 500 or answer.status_code in {408, 429}:
-        raise UpstreamError(f"{answer.status_code} from {answer.url.host}", retry_after=_retry_after(answer))
+        raise UpstreamError(said, retry_after=retry_after(answer))
     if answer.status_code >= 400:
-        raise UpstreamRefused(f"{answer.status_code} from {answer.url.host}; another attempt would be refused again")
+        raise UpstreamRefused(f"{said}; another attempt would be refused again")
     return answer
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
-    """Retry-After in seconds, which may be a number or a date (RFC 9110, 10.2.3)."""
+def retry_after(answer: httpx.Response) -> float | None:
+    """Retry-After in seconds, a day at most; it may be a number or a date (RFC 9110, 10.2.3)."""
     value = answer.headers.get("Retry-After", "")
     try:
-        return float(value) if value.isdigit() else (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except ValueError:
+        wait = float(value) if value.isdigit() else (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
         return None
+    return min(max(wait, 0.0), MAX_RETRY_AFTER)
+
+
+def _read(answer: httpx.Response, at_most: int) -> bytes:
+    body = bytearray()
+    for part in answer.iter_raw() if at_most else ():
+        body += part
+        if len(body) > at_most:
+            raise httpx.DecodingError(f"expected an answer of at most {at_most} bytes, got: more")
+    return bytes(body)
+
+
+def _plain(answer: httpx.Response) -> httpx.Headers:
+    # What was packed all the same stays as it came: unpacking it here would be the bomb.
+    headers = answer.headers.copy()
+    for name in ("content-encoding", "transfer-encoding"):
+        headers.pop(name, None)
+    return headers

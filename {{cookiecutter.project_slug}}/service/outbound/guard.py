@@ -2,12 +2,29 @@
 
 import ipaddress
 import socket
-from urllib.parse import urlsplit
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+
+import httpx
 
 from service.config import settings
 from service.errors import AddressRefused
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Seconds for a name to be looked up while a request waits; what takes longer is looked up when it is called.
+LOOKUP_SECONDS = 2.0
+
+# Public by the registries, and still doors to what is not: metadata of Azure and of Oracle's cloud, relays of 6to4.
+DOORS = [ipaddress.IPv4Network(text) for text in ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")]
+
+# Of IPv6 one eighth is handed out; in it, tunnels and documentation reach what their inner address says, or nothing.
+UNICAST = ipaddress.IPv6Network("2000::/3")
+TUNNELS = [ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
+
+# What a network without IPv4 translates to IPv4 (RFC 6052): its last 32 bits are where it ends.
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def check_url(url: str, field: str = "url") -> None:
@@ -18,32 +35,62 @@ def check_url(url: str, field: str = "url") -> None:
     Raises:
         AddressRefused: naming the field.
     """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise AddressRefused(f"expected {field} to be a URL, got: {error}", field=field) from error
-    if parts.scheme not in {"http", "https"} or not host or parts.username is not None:
-        raise AddressRefused(f"expected {field} to be an http or https URL without a password in it", field=field)
-    try:
-        found = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return
-    for *_, address in found:
-        check_address(host, str(address[0]), field)
+    parsed = parse(url, field)
+    with suppress(OSError):
+        resolve(parsed.raw_host.decode("ascii"), 443, LOOKUP_SECONDS, field)
 
 
-def check_address(host: str, address: str, field: str | None = None) -> None:
-    """Refuse an address that is not public, unless it or its host is allowed.
+def parse(url: str, field: str = "url") -> httpx.URL:
+    """The URL as the client reads it: two parsers could disagree about which part is the host.
 
     Raises:
-        AddressRefused: naming the host, the field and the remedy.
+        AddressRefused: it is not http(s), or has a password in it.
     """
-    if not _allowed(host, ipaddress.ip_address(address.partition("%")[0])):
-        raise AddressRefused(
-            f"expected {field or 'the address'} to be public, got: {host}; an operator can allow it in OUTBOUND_ALLOW",
-            field=field,
-        )
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise AddressRefused(f"expected {field} to be a URL, got: {error}", field=field) from error
+    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.userinfo:
+        raise AddressRefused(f"expected {field} to be an http or https URL without a password in it", field=field)
+    return parsed
+
+
+def resolve(host: str, port: int, seconds: float, field: str = "the address") -> list[str]:
+    """The addresses that `host` stands for now, once each of them has been found to be one that may be called.
+
+    Raises:
+        AddressRefused: at the first that may not; the rest of such an answer is not to be trusted either.
+        OSError: it does not resolve, or not in time.
+    """
+    addresses = list(dict.fromkeys(_look_up(host, port, seconds)))
+    for address in addresses:
+        if not _allowed(host.rstrip(".").lower(), ipaddress.ip_address(address.partition("%")[0])):
+            remedy = "an operator can allow it in OUTBOUND_ALLOW"
+            raise AddressRefused(f"expected {field} to be public, got: {host}; {remedy}", field=field)
+    return addresses
+
+
+def _look_up(host: str, port: int, seconds: float) -> Sequence[str]:
+    found: list[str] = []
+    fault: list[OSError] = []
+
+    def ask() -> None:
+        try:
+            found.extend(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except UnicodeError:
+            fault.append(OSError(f"{host} is no name that could be looked up"))
+        except OSError as error:
+            fault.append(error)
+
+    # The system's resolver takes as long as it likes, and cannot be interrupted.
+    asking = threading.Thread(target=ask, name="lookup", daemon=True)
+    asking.start()
+    asking.join(seconds)
+    if fault:
+        raise fault[0]
+    if not found:
+        raise TimeoutError(f"{host} was not resolved within {seconds:.1f} s")
+    return found
 
 
 def _allowed(host: str, address: Address) -> bool:
@@ -52,7 +99,16 @@ def _allowed(host: str, address: Address) -> bool:
             if address in ipaddress.ip_network(entry, strict=False):
                 return True
         except ValueError:
-            if host.lower() == entry.lower():
+            if host == entry.rstrip(".").lower():
                 return True
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return mapped.is_global and not mapped.is_multicast
+    return _public(address)
+
+
+def _public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return _public(address.ipv4_mapped)
+        if address in NAT64:
+            return _public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        return address in UNICAST and address.is_global and not any(address in tunnel for tunnel in TUNNELS)
+    return address.is_global and not address.is_multicast and not any(address in door for door in DOORS)

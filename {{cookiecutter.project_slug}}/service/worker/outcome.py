@@ -9,7 +9,7 @@ from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.exceptions import Retry
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from service.errors import AttemptLost, JobCancelled
+from service.errors import AttemptLost, JobCancelled, Postpone
 from service.jobs import Job, attempts, casualties
 from service.jobs.attempts import Failure
 from service.jobs.backoff import wait
@@ -58,9 +58,12 @@ def settle(task: "DurableTask", row: Job, error: BaseException) -> str:
     if isinstance(error, MemoryError):
         casualties.crashed(row.id, row.worker or "", row.pid, f"out of memory: {error}")
         return "crashed"
-    if isinstance(error, JobCancelled) or (isinstance(error, TIME_LIMITS) and attempts.asked_to_stop(row)):
+    if isinstance(error, JobCancelled) or (isinstance(error, (Postpone, *TIME_LIMITS)) and attempts.asked_to_stop(row)):
         attempts.cancel(row)
         return "cancelled"
+    if isinstance(error, Postpone):
+        attempts.postpone(row, error.waiting_for, error.seconds)
+        return "postponed"
     failure = _failure(error)
     if _may_pass(task, error) and row.failures < task.max_retries:
         attempts.retry(row, failure, _seconds(task, row, error))

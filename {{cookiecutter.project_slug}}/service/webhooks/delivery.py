@@ -1,0 +1,84 @@
+"""One try to deliver a message."""
+
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook
+
+from service.database import standalone, transaction
+from service.errors import JobNotFound, UpstreamError, UpstreamRefused
+from service.jobs import Job, query
+from service.jobs.history import record
+from service.outbound import client
+from service.outbound.guard import parse
+from service.queues import WEBHOOK_SECONDS
+from service.webhooks import hosts, secrets
+from service.webhooks.model import Message
+
+
+def find(message_id: str) -> tuple[Message, Job]:
+    """The message, and the job that it tells of.
+
+    Raises:
+        JobNotFound: the job was purged.
+    """
+    with standalone() as session:
+        message = session.get(Message, message_id)
+    if message is None:
+        raise JobNotFound
+    return message, query.get(message.job_id, None)
+
+
+def attempt(message: Message, row: Job, holder: str) -> str:
+    """Post the message; gives what was answered, and by which host.
+
+    Raises:
+        Postpone: it is not this delivery's turn.
+        NoWebhookSecret: there is nothing to sign it with.
+        UpstreamError: the host failed, or did not take it; worth another attempt.
+        UpstreamRefused: the receiver wants no more, or its address is not public.
+    """
+    url = row.callback_url or ""
+    host = parse(url, "callback_url").host.rstrip(".").lower()
+    content = message.body.encode()
+    headers = {"Content-Type": "application/json", **signed(message, secrets.of(row.client))}
+    hosts.take(host, holder)
+    troubled, spare = True, None
+    try:
+        # What the receiver says beside its status is of no use, so nobody waits for it.
+        answer = client.call("POST", url, content=content, headers=headers, seconds=WEBHOOK_SECONDS, max_answer=0)
+        # Any other refusal is about this message: the host itself is well.
+        troubled = answer.status_code >= 500 or answer.status_code == 429
+        spare = client.retry_after(answer) if answer.status_code in {429, 503} else None
+    except UpstreamRefused:
+        troubled = False
+        raise
+    finally:
+        hosts.release(host, holder, failed=troubled, spare=spare)
+    said = f"{answer.status_code} from {host}"
+    if answer.status_code == 410:
+        raise UpstreamRefused(f"{said}, which wants no more of it")
+    if not answer.is_success:
+        raise UpstreamError(said, retry_after=spare)
+    return said
+
+
+def signed(message: Message, keys: list[str]) -> dict[str, str]:
+    """The headers of Standard Webhooks: one signature for each key, so that a receiver may hold the old or the new."""
+    present = datetime.now(UTC)
+    signatures = [Webhook(key).sign(name(message), present, message.body) for key in keys]
+    return {
+        "webhook-id": name(message),
+        "webhook-timestamp": str(int(present.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def name(message: Message) -> str:
+    """What the receiver knows the message by, however often it comes."""
+    return f"msg_{message.id}"
+
+
+def tell(row: Job, event: str, said: str, by: str | None) -> None:
+    """Write into the job's history what came of a try."""
+    with transaction() as session:
+        record(session, row, event, said, by=by)

@@ -1,0 +1,47 @@
+"""Ordering deliveries: with the end of a job, in its own transaction, and again by hand."""
+
+import json
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service import view
+from service.database import transaction
+from service.errors import WrongState
+from service.jobs import Job, submit
+from service.jobs.history import record
+from service.jobs.model import ENDED
+from service.jobs.query import find
+from service.webhooks.model import Message
+
+# A job of the service's own: it is in no client's list, and each delivery is in the history of the job it tells of.
+TASK = "webhooks.deliver"
+
+
+def on_end(session: Session, row: Job) -> None:
+    """Keep the job as it ended and order its delivery, where it has a callback_url."""
+    if row.callback_url is not None:
+        message = Message(job_id=row.id, body=json.dumps(view.job(row), separators=(",", ":")))
+        session.add(message)
+        session.flush()
+        submit(TASK, {"message": message.id}, session=session)
+
+
+def redeliver(job_id: str, *, by: str, client: str | None) -> Job:
+    """Deliver the job's last message again, under the id that it had: a receiver that has it already can tell.
+
+    Raises:
+        JobNotFound: there is none, or it is another client's.
+        WrongState: the job has not ended, or has no callback_url.
+    """
+    with transaction() as session:
+        row = find(session, job_id, client, lock=True)
+        if row.callback_url is None:
+            raise WrongState("expected a job to redeliver to have a callback_url, got: none")
+        if row.state not in ENDED:
+            states = ", ".join(sorted(state.value for state in ENDED))
+            raise WrongState(f"expected a job to redeliver to be one of {states}, got: {row.state.value}")
+        last = select(Message.id).where(Message.job_id == job_id).order_by(Message.id.desc()).limit(1)
+        submit(TASK, {"message": session.scalars(last).one()}, session=session)
+        record(session, row, "redelivered by hand", by=by)
+    return row
