@@ -3,12 +3,11 @@
 import re
 import statistics
 import time
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import make_url
 
-from service.jobs import State, query, submit
+from service.jobs import State, query
 from tests.integration.test_commands import command
 from tests.support.front import Front
 from tests.support.stack import TRIALS, Stack, until
@@ -76,10 +75,18 @@ def test_retries_against_a_dead_upstream_are_spread(stack: Stack) -> None:
 
 @pytest.mark.fault("S7", "deadlock, once every process waits")
 def test_a_task_that_waits_for_another_is_refused(stack: Stack) -> None:
-    stack.start("worker", "fast")
-    (done,) = stack.ended(stack.submit("trials.blocks").id)
-    assert done.state is State.FAILED
-    assert done.error_type in {"RuntimeError", "NotImplementedError"}
+    stack.start("worker", "fast", QUEUE_FAST_CONCURRENCY="1")
+    (done,) = stack.ended(stack.submit("trials.blocks", how="send_task").id)
+    assert (done.state, done.error_type, done.failures) == (State.FAILED, "RuntimeError", 1)
+    assert "Never call result.get() within a task!" in (done.error_message or "")
+
+
+@pytest.mark.fault("S7", "deadlock, once every process waits")
+def test_a_plain_call_has_no_result_so_that_asking_for_it_waits_for_nothing(stack: Stack) -> None:
+    # The one process would wait for itself.
+    stack.start("worker", "fast", QUEUE_FAST_CONCURRENCY="1")
+    (done,) = stack.ended(stack.submit("trials.blocks", how="delay").id)
+    assert (done.state, done.result, done.failures) == (State.SUCCEEDED, None, 0)
 
 
 @pytest.mark.fault("S10", "50 workers make 50 queries a second, for nothing")
@@ -130,15 +137,3 @@ def test_a_worker_whose_tasks_do_not_import_does_not_start(stack: Stack) -> None
     assert refused.returncode == 1
     assert "there_is_no_such_thing" in refused.stderr
     assert "worker ready" not in refused.stdout
-
-
-@pytest.mark.fault("U8", "early or double runs")
-@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/St_Johns"])
-def test_a_worker_in_another_time_zone_runs_nothing_early(stack: Stack, zone: str) -> None:
-    stack.start("worker", "fast", TZ=zone)
-    when = datetime.now(UTC) + timedelta(seconds=3)
-    row = submit("trials.echo", {"value": "later"}, run_at=when)
-    (done,) = stack.ended(row.id, seconds=20)
-    assert done.started_at is not None
-    assert timedelta(0) <= done.started_at - when < timedelta(seconds=6)
-    assert len(stack.attempts(row.id)) == 1

@@ -132,9 +132,11 @@ def returns(self: FastTask, what: str) -> object:
 
 
 @app.task(base=FastTask, bind=True)
-def blocks(self: FastTask) -> object:
+def blocks(self: FastTask, how: str = "delay") -> object:
     """Wait for another task inside this one."""
-    return app.send_task("trials.echo", kwargs={"value": "x"}, queue=self.queue).get(timeout=5)
+    if how == "send_task":
+        return app.send_task("trials.echo", kwargs={"value": "x"}, queue=self.queue).get(timeout=5)
+    return echo.delay("x").get(timeout=5)
 
 
 @app.task(base=FastTask, bind=True)
