@@ -56,19 +56,20 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="package")
 def service(stores: Stack) -> Iterator[Service]:
     """The API in a process of its own."""
-    with _service(stores) as made:
+    with opened(stores) as made:
         yield made
 
 
 @pytest.fixture(scope="package")
 def brokerless(stores: Stack) -> Iterator[Service]:
     """An API whose broker is away."""
-    with _service(stores, BROKER_URL="redis://127.0.0.1:1/0") as made:
+    with opened(stores, BROKER_URL="redis://127.0.0.1:1/0") as made:
         yield made
 
 
 @contextmanager
-def _service(stores: Stack, **environment: str) -> Iterator[Service]:
+def opened(stores: Stack, **environment: str) -> Iterator[Service]:
+    """Run an API that knows the callers, for the length of a block."""
     minted = {name: mint(client, scopes, name=name) for name, (client, scopes) in CALLERS.items()}
     with serving(stores, API_TOKENS=",".join(entry for _, entry in minted.values()), **environment) as (url, _):
         yield Service(url, {name: token for name, (token, _) in minted.items()})
