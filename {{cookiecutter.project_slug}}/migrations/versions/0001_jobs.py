@@ -53,6 +53,7 @@ def upgrade() -> None:
     waiting = "state IN ('queued', 'retrying')"
     _partial_index("ix_jobs_waiting", ["queue", "run_at"], waiting)
     _partial_index("ix_jobs_rung", ["rung_at", "run_at"], waiting)
+    _partial_index("ix_jobs_waiting_client", ["client"], waiting)
     _partial_index("ix_jobs_expiring", ["expires_at"], waiting)
     _partial_index("ix_jobs_running", ["worker", "deadline"], "state = 'running'")
     _partial_index("ix_jobs_waiting_for", ["waiting_for", "id"], "waiting_for IS NOT NULL")

@@ -8,6 +8,7 @@ import connexion
 from service import view
 from service.api.answer import Answer, answer
 from service.api.formats import moment
+from service.config import settings
 from service.jobs import submit
 from service.outbound.guard import check_url
 from service.webhooks import secrets
@@ -21,6 +22,7 @@ def accept(
     Raises:
         AddressRefused: the callback's address is not public.
         NoWebhookSecret: the client has none that the callback could be signed with.
+        TooManyWaiting: MAX_WAITING_JOBS of the client's wait already.
     """
     if callback_url is not None:
         secrets.of(client)
@@ -32,5 +34,6 @@ def accept(
         idempotency_key=connexion.request.headers.get("Idempotency-Key"),
         callback_url=callback_url,
         run_at=moment(run_at) if run_at else None,
+        may_wait=settings().max_waiting_jobs,
     )
     return answer(view.job(row), 202, {"Location": f"/v1/jobs/{row.id}"})

@@ -64,6 +64,7 @@ def run() -> None:
         SystemExit: the address is taken; with a sentence.
     """
     keyring = auth.keyring()
+    log.info("limits", requests=limits.describe(settings()), waiting_jobs=settings().max_waiting_jobs)
     schema.demand_current()
     app = create_app()
     listening = server.listen(settings().host, settings().port)

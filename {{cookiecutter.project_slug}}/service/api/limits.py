@@ -1,6 +1,7 @@
 """How often one client may ask: counted in Redis by all processes together, and never a reason to fail."""
 
 import asyncio
+import contextlib
 import math
 import time
 
@@ -18,8 +19,8 @@ from service.errors import TooManyRequests
 
 log = structlog.get_logger()
 
-# Seconds: for an answer of Redis, and between two tries while it is down.
-PATIENCE = 0.5
+# Seconds: for an answer of Redis, of which the first to miss it wait this long, and between two tries while it is down.
+PATIENCE = 0.2
 RETRY_SECONDS = 1.0
 
 
@@ -40,37 +41,41 @@ class Rate:
                 retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]
             )
         self._window = MovingWindowRateLimiter(storage)
-        self._down_until = 0.0
+        # The tries of a Redis that is down; while there are such, nobody waits for it.
+        self._tries: asyncio.Task[None] | None = None
 
     async def wait(self, client: str) -> int:
         """Count one request of the client; gives 0, or after how many seconds there is room for another.
 
-        While Redis is down everyone is let through, and nobody waits for it.
+        While Redis is down everyone is let through.
         """
-        if time.monotonic() < self._down_until:
-            return 0
-        was_down = self._down_until > 0
-        if was_down:
-            # One tries, the others do not wait for what it finds.
-            self._down_until = time.monotonic() + RETRY_SECONDS
-        try:
-            async with asyncio.timeout(PATIENCE):
-                seconds = await self._count(client)
-        except Exception as error:
-            if not was_down:
-                log.warning("limits not kept, everyone is let through", error=type(error).__name__)
-            self._down_until = time.monotonic() + RETRY_SECONDS
-            return 0
-        if was_down:
-            log.info("limits kept again")
-        self._down_until = 0.0
-        return seconds
+        if self._tries is None:
+            try:
+                return await self._count(client)
+            except Exception as error:
+                # Of many that found it at the same time, one says so.
+                if self._tries is None:
+                    log.warning("limits not kept, everyone is let through", error=type(error).__name__)
+                    self._tries = asyncio.create_task(self._try())
+        return 0
 
     async def _count(self, client: str) -> int:
-        if await self._window.hit(self.limit, client):
-            return 0
-        window = await self._window.get_window_stats(self.limit, client)
+        async with asyncio.timeout(PATIENCE):
+            if await self._window.hit(self.limit, client):
+                return 0
+            window = await self._window.get_window_stats(self.limit, client)
         return max(1, math.ceil(window.reset_time - time.time()))
+
+    async def _try(self) -> None:
+        up = False
+        while not up:
+            await asyncio.sleep(RETRY_SECONDS)
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(PATIENCE):
+                    await self._window.hit(self.limit, "")
+                up = True
+        log.info("limits kept again")
+        self._tries = None
 
 
 class Limited:
@@ -100,3 +105,13 @@ class Limited:
 def rate(settings: Settings) -> Rate | None:
     """What RATE_LIMIT asks for; None when it is off."""
     return Rate(parse(settings.rate_limit), settings.redis) if settings.rate_limit else None
+
+
+def describe(settings: Settings) -> str:
+    """What is in force, for the operator."""
+    if not settings.rate_limit:
+        return "off"
+    where = (
+        "counted in Redis" if settings.redis else "counted by each process for itself; set REDIS_URL to count together"
+    )
+    return f"{settings.rate_limit} for each client, {where}"

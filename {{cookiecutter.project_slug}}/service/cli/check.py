@@ -14,6 +14,7 @@ from service.queues import VISIBILITY_TIMEOUT
 def check(as_json: bool) -> None:
     """Check settings, policy, tasks and connections; print what is in force."""
     from service import broker
+    from service.api import limits
     from service.config import settings
     from service.worker.process import command_line
 
@@ -22,6 +23,7 @@ def check(as_json: bool) -> None:
     report: dict[str, Any] = {
         "environment": settings().environment,
         "version": settings().service_version,
+        "limits": limits.describe(settings()),
         "queues": {name: queue.model_dump() for name, queue in settings().queues.items()},
         "workers": {
             name: " ".join(["celery", *command_line(name, queue)]) for name, queue in settings().queues.items()
@@ -34,6 +36,7 @@ def check(as_json: bool) -> None:
         for name, line in report["workers"].items():
             click.echo(f"worker {name}: {line}")
             click.echo(f"  {', '.join(f'{field}={value}' for field, value in report['queues'][name].items())}")
+        click.echo(f"limits: {report['limits']}")
     if faults:
         raise Refused("\n".join(faults))
     if not as_json:

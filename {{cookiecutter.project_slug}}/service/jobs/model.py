@@ -7,20 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    ColumnElement,
-    Enum,
-    ForeignKey,
-    Index,
-    Integer,
-    Text,
-    Uuid,
-    literal_column,
-    text,
-)
+from sqlalchemy import JSON, BigInteger, ColumnElement, Enum, ForeignKey, Index, Integer, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql import literal_column
 
 from service.database import Base, Timestamp, now
 
@@ -109,6 +98,7 @@ class Job(Base):
     __table_args__ = (
         _partial("ix_jobs_waiting", "queue", "run_at", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_rung", "rung_at", "run_at", where="state IN ('queued', 'retrying')"),
+        _partial("ix_jobs_waiting_client", "client", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_expiring", "expires_at", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_running", "worker", "deadline", where="state = 'running'"),
         _partial("ix_jobs_waiting_for", "waiting_for", "id", where="waiting_for IS NOT NULL"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -103,22 +103,28 @@ def queues() -> list[QueueStatus]:
         return [_queue(session, name, paused.get(name), alive) for name in settings().queues]
 
 
+def waiting(session: Session, client: str, cap: int) -> int:
+    """How many jobs of the client wait; it stops counting at `cap`."""
+    return _count(session, Job.client == client, is_waiting, cap=cap)
+
+
 def presumed_dead() -> now:
     """The moment before which a process must have been seen to count as alive."""
     return now(-settings().heartbeat_limit)
 
 
-def _queue(session: Session, name: str, paused: PausedQueue | None, alive: Sequence[Process]) -> QueueStatus:
-    def count(where: ColumnElement[bool]) -> int:
-        capped = select(Job.id).where(Job.queue == name, where).limit(COUNT_CAP).subquery()
-        return session.scalar(select(func.count()).select_from(capped)) or 0
+def _count(session: Session, *where: ColumnElement[bool], cap: int = COUNT_CAP) -> int:
+    capped = select(literal_column("1")).where(*where).select_from(Job).limit(cap).subquery()
+    return session.scalar(select(func.count()).select_from(capped)) or 0
 
+
+def _queue(session: Session, name: str, paused: PausedQueue | None, alive: Sequence[Process]) -> QueueStatus:
     oldest = select(Job.run_at, now()).where(Job.queue == name, is_waiting).order_by(Job.run_at).limit(1)
     first = session.execute(oldest).first()
     return QueueStatus(
         name=name,
-        depth=count(is_waiting),
-        running=count(is_running),
+        depth=_count(session, Job.queue == name, is_waiting),
+        running=_count(session, Job.queue == name, is_running),
         oldest_seconds=max(0.0, (first[1] - first[0]).total_seconds()) if first else 0.0,
         paused_at=paused.paused_at if paused else None,
         paused_by=paused.by if paused else None,

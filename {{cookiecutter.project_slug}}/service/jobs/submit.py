@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.database import Timestamp, now, transaction
-from service.errors import IdempotencyConflict, InvalidArguments
-from service.jobs import catalogue, doorbell
+from service.errors import IdempotencyConflict, InvalidArguments, TooManyWaiting
+from service.jobs import catalogue, doorbell, query
 from service.jobs.history import record
 from service.jobs.model import Job, State
 from service.observe.context import current_context
@@ -30,6 +30,7 @@ def submit(
     callback_url: str | None = None,
     run_at: datetime | None = None,
     expires_at: datetime | None = None,
+    may_wait: int | None = None,
     session: Session | None = None,
 ) -> Job:
     """Make a durable job of the task `name`.
@@ -37,11 +38,13 @@ def submit(
     With `session` the job is committed with the caller's own rows, or not at all; its doorbell rings after that.
     `callback_url` is told how it ended; whoever takes one from outside checks it first (`outbound/guard.py`).
     The same `idempotency_key` of the same client gives the job that it gave the first time.
+    `may_wait` is how many jobs the client may have waiting, of which this would be one more.
 
     Raises:
         UnknownTask: no worker announced it.
         InvalidArguments: not JSON, larger than 64 KiB, or not what the task takes.
         IdempotencyConflict: the key was used before, for another request.
+        TooManyWaiting: so many wait already.
     """
     arguments = encode(kwargs)
     entry = catalogue.look_up(name)
@@ -64,11 +67,11 @@ def submit(
         expires_at=expires_at,
     )
     if session is not None:
-        accepted = _insert(session, row)
+        accepted = _insert(session, row, may_wait)
         event.listen(session, "after_commit", lambda _: _ring(accepted), once=True)
         return accepted
     with transaction() as own:
-        accepted = _insert(own, row)
+        accepted = _insert(own, row, may_wait)
     _ring(accepted)
     return accepted
 
@@ -96,15 +99,15 @@ def _ring(accepted: Job) -> None:
         doorbell.ring(accepted)
 
 
-def _insert(session: Session, row: Job) -> Job:
+def _insert(session: Session, row: Job, may_wait: int | None) -> Job:
     if row.idempotency_key is None:
-        return _accept(session, row)
+        return _accept(session, row, may_wait)
     same = select(Job).where(Job.client == row.client, Job.idempotency_key == row.idempotency_key)
     earlier = session.scalar(same)
     if earlier is None:
         try:
             with session.begin_nested():
-                return _accept(session, row)
+                return _accept(session, row, may_wait)
         except IntegrityError:
             # Another request with this key was faster by a moment.
             earlier = session.scalars(same).one()
@@ -113,7 +116,9 @@ def _insert(session: Session, row: Job) -> Job:
     return earlier
 
 
-def _accept(session: Session, row: Job) -> Job:
+def _accept(session: Session, row: Job, may_wait: int | None) -> Job:
+    if may_wait is not None and query.waiting(session, row.client, may_wait) >= may_wait:
+        raise TooManyWaiting
     session.add(row)
     session.flush()
     record(session, row, "accepted", by=row.client)
