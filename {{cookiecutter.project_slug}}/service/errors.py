@@ -116,14 +116,6 @@ class NoWebhookSecret(InvalidRequest):
     title = "No webhook secret"
 
 
-class StoreUnavailable(ServiceError):
-class NoWebhookSecret(InvalidRequest):
-    """The client has no webhook secret, so nothing could be signed; an operator makes one: `webhooks secret`."""
-
-    status = 422
-    title = "No webhook secret"
-
-
 class TooManyRequests(ServiceError):
     """The client asked too often; ask again after `Retry-After`, or the operator for a higher RATE_LIMIT."""
 
@@ -141,6 +133,7 @@ class TooManyWaiting(TooManyRequests):
     title = "Too many jobs waiting"
 
 
+class StoreUnavailable(ServiceError):
     """The database cannot be reached; send the request again, with the same Idempotency-Key."""
 
     status = 503
