@@ -124,9 +124,32 @@ def test_the_operators_command_of_the_readme_works(stack: Stack) -> None:
         subprocess.run(shlex.split(command), cwd=stack.project, check=True)
 
 
-def test_nothing_runs_as_root_or_writes_to_its_image(stack: Stack) -> None:
-    """Each role has a user of its own and a file system that is read-only."""
-    identity = compose(
-        stack.project, "exec", "-T", "api", "sh", "-c", "id -u; touch /app/x 2>/dev/null || echo refused"
-    )
-    assert identity.split() == ["10001", "refused"]
+@pytest.mark.parametrize("role", ["api", "worker-fast", "worker-slow", "beat", "flower"])
+def test_a_role_is_confined(stack: Stack, role: str) -> None:
+    """It is not root and can never be, it writes to /tmp alone, and runs nothing from there."""
+    status = dict(line.split(":", 1) for line in inside(stack, role, "cat /proc/1/status").splitlines())
+    assert set(status["Uid"].split()) == set(status["Gid"].split()) == {"10001"}
+    assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+    assert status["NoNewPrivs"].strip() == "1"
+    assert status["Seccomp"].strip() == "2"
+    for place in ("/", "/app", "/usr/bin", "/var/tmp"):
+        refused = inside(stack, role, f"touch {place}/planted 2>&1 || true")
+        assert "Read-only file system" in refused, f"{place}: {refused}"
+    ran = inside(stack, role, "cp /bin/true /tmp/planted && { /tmp/planted 2>&1 || true; rm /tmp/planted; }")
+    assert "Permission denied" in ran
+
+
+def test_everything_has_its_limits(stack: Stack) -> None:
+    """Of processes and of memory, so that one container cannot take the machine; the stores too."""
+    for name in compose(stack.project, "ps", "--quiet").split():
+        host = json.loads(subprocess.check_output(["docker", "inspect", name]))[0]["HostConfig"]
+        assert host["PidsLimit"] == 512
+        assert 0 < host["Memory"] <= 2 << 30
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert not host["Privileged"]
+
+
+def inside(stack: Stack, role: str, command: str) -> str:
+    """What a command of the shell prints in a role's container, run as the role is."""
+    return compose(stack.project, "exec", "-T", role, "sh", "-c", command)
