@@ -59,18 +59,18 @@ def call(
 
 
 def post_json(url: str, body: Mapping[str, Any], *, idempotency_key: str) -> httpx.Response:
-    """Post `body` as JSON; gives a 2xx or 3xx answer.
+    """Post `body` as JSON; gives a 2xx answer.
 
     Raises:
         UpstreamError: as for `call`, or the answer was 5xx, 408 or 429; worth another attempt.
-        UpstreamRefused: any other 4xx, or an address that is not public.
+        UpstreamRefused: any other answer, a redirect among them, or an address that is not public.
     """
     headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
     answer = call("POST", url, content=json.dumps(body).encode(), headers=headers)
     said = f"{answer.status_code} from {answer.request.url.host}"
     if answer.status_code >= 500 or answer.status_code in {408, 429}:
         raise UpstreamError(said, retry_after=retry_after(answer))
-    if answer.status_code >= 400:
+    if not answer.is_success:
         raise UpstreamRefused(f"{said}; another attempt would be refused again")
     return answer
 

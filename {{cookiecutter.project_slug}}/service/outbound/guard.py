@@ -1,6 +1,7 @@
 """Where outbound calls may go: to public addresses, and to what OUTBOUND_ALLOW names."""
 
 import ipaddress
+import re
 import socket
 import threading
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ from service.config import settings
 from service.errors import AddressRefused
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# A name, IPv4 in any way of writing it, or IPv6; one with a zone is for this machine alone.
+HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 
 # Seconds for a name to be looked up while a request waits; what takes longer is looked up when it is called.
 LOOKUP_SECONDS = 2.0
@@ -50,8 +54,10 @@ def parse(url: str, field: str = "url") -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError) as error:
         raise AddressRefused(f"expected {field} to be a URL, got: {error}", field=field) from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.userinfo:
+    if parsed.scheme not in {"http", "https"} or parsed.userinfo:
         raise AddressRefused(f"expected {field} to be an http or https URL without a password in it", field=field)
+    if not HOST.fullmatch(parsed.raw_host) or not 0 < (parsed.port or 80) < 65536:
+        raise AddressRefused(f"expected {field} to have a host, and a port up to 65535 if any", field=field)
     return parsed
 
 
@@ -62,9 +68,10 @@ def resolve(host: str, port: int, seconds: float, field: str = "the address") ->
         AddressRefused: at the first that may not; the rest of such an answer is not to be trusted either.
         OSError: it does not resolve, or not in time.
     """
+    host = host.rstrip(".").lower()
     addresses = list(dict.fromkeys(_look_up(host, port, seconds)))
     for address in addresses:
-        if not _allowed(host.rstrip(".").lower(), ipaddress.ip_address(address.partition("%")[0])):
+        if not _allowed(host, ipaddress.ip_address(address.partition("%")[0])):
             remedy = "an operator can allow it in OUTBOUND_ALLOW"
             raise AddressRefused(f"expected {field} to be public, got: {host}; {remedy}", field=field)
     return addresses

@@ -1,7 +1,7 @@
 """Webhooks: jobs that have ended, told to whoever asked for it."""
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from service.errors import AddressRefused, NoWebhookSecret, Postpone, UpstreamError, UpstreamRefused
 from service.jobs.history import record
@@ -15,8 +15,10 @@ def deliver(self: FastTask, message: str) -> str:
     """Post one message; a crash may post it twice, under the same id."""
     sent, row = delivery.find(message)
     tries, by = self.job.row.failures, self.job.row.worker
+    # The store's clock: receivers refuse what seems old, and a worker's clock may be wrong.
+    present = self.job.row.started_at or self.job.row.created_at
     try:
-        said = delivery.attempt(sent, row, self.job.id)
+        said = delivery.attempt(sent, row, self.job.id, present)
     except (UpstreamRefused, AddressRefused) as error:
         delivery.tell(row, "delivery given up", str(error), by)
         raise
@@ -27,7 +29,7 @@ def deliver(self: FastTask, message: str) -> str:
         wait = max(wait, getattr(error, "retry_after", None) or 0.0) * random.uniform(1, 1.1)  # noqa: S311
         raise self.retry(exc=error, countdown=wait) from error
     except Postpone as error:
-        if datetime.now(UTC) - self.job.row.created_at < timedelta(seconds=WEBHOOK_AGE):
+        if present - self.job.row.created_at < timedelta(seconds=WEBHOOK_AGE):
             raise
         delivery.tell(row, "delivery given up", f"it {error} since a day ago", by)
         raise UpstreamRefused(f"it {error} since a day ago") from error

@@ -1,6 +1,6 @@
 """One try to deliver a message."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from standardwebhooks import Webhook
 
@@ -28,8 +28,8 @@ def find(message_id: str) -> tuple[Message, Job]:
     return message, query.get(message.job_id, None)
 
 
-def attempt(message: Message, row: Job, holder: str) -> str:
-    """Post the message; gives what was answered, and by which host.
+def attempt(message: Message, row: Job, holder: str, present: datetime) -> str:
+    """Post the message; gives what was answered, and by which host. `present` is the time by the store's clock.
 
     Raises:
         Postpone: it is not this delivery's turn.
@@ -40,7 +40,7 @@ def attempt(message: Message, row: Job, holder: str) -> str:
     url = row.callback_url or ""
     host = parse(url, "callback_url").host.rstrip(".").lower()
     content = message.body.encode()
-    headers = {"Content-Type": "application/json", **signed(message, secrets.of(row.client))}
+    headers = {"Content-Type": "application/json", **signed(message, secrets.of(row.client), present)}
     hosts.take(host, holder)
     troubled, spare = True, None
     try:
@@ -62,9 +62,8 @@ def attempt(message: Message, row: Job, holder: str) -> str:
     return said
 
 
-def signed(message: Message, keys: list[str]) -> dict[str, str]:
+def signed(message: Message, keys: list[str], present: datetime) -> dict[str, str]:
     """The headers of Standard Webhooks: one signature for each key, so that a receiver may hold the old or the new."""
-    present = datetime.now(UTC)
     signatures = [Webhook(key).sign(name(message), present, message.body) for key in keys]
     return {
         "webhook-id": name(message),

@@ -1,0 +1,162 @@
+"""The one client for outbound calls: where it connects, how long it stays, how much it takes."""
+
+import gzip
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trustme
+
+from service import config
+from service.errors import UpstreamError, UpstreamRefused
+from service.outbound import transport
+from service.outbound.client import call, post_json
+from tests.support.wire import Serve, fine, names, server
+
+__all__ = ["names"]
+
+NAME = "hooks.example.com"
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "sqlite://")
+    monkeypatch.setenv("BROKER_URL", "redis://127.0.0.1")
+    monkeypatch.setenv("ENVIRONMENT", "test")
+    monkeypatch.setenv("OUTBOUND_ALLOW", "127.0.0.2")
+    config.settings.cache_clear()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433"])
+def test_what_is_not_public_is_refused_before_anything_is_sent(host: str) -> None:
+    with server(fine, "127.0.0.1") as (port, heads):
+        with pytest.raises(UpstreamRefused):
+            call("GET", f"http://{host}:{port}/")
+        assert heads == []
+
+
+def test_a_redirect_is_an_answer_and_leads_nowhere() -> None:
+    with server(fine, "127.0.0.1") as (inner, inside):
+        head = f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{inner}/\r\nContent-Length: 0\r\n\r\n".encode()
+        with server(lambda connection: connection.sendall(head)) as (port, _):
+            assert call("GET", f"http://127.0.0.2:{port}/").status_code == 302
+        assert inside == []
+
+
+def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    with server(fine) as (port, _):
+        assert call("GET", f"http://127.0.0.2:{port}/").text == "ok"
+
+
+def test_the_certificate_is_held_against_the_name_while_the_address_is_the_checked_one(
+    names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority, asked = trustme.CA(), []
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    transport._tls.cache_clear()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(NAME).configure_cert(context)
+    context.sni_callback = lambda _, name, __: asked.append(name)
+    names |= {NAME: ["127.0.0.2"], "other.example.com": ["127.0.0.2"]}
+
+    listening = socket.create_server(("127.0.0.2", 0))
+    port = listening.getsockname()[1]
+
+    def run() -> None:
+        for _ in range(3):
+            connection, _ = listening.accept()
+            with suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+                secured.recv(65536)
+                fine(secured)
+
+    threading.Thread(target=run, daemon=True).start()
+    assert call("GET", f"https://{NAME}:{port}/").text == "ok"
+    assert asked == [NAME]
+    for host in ("other.example.com", "127.0.0.2"):
+        with pytest.raises(UpstreamError, match="certificate"):
+            call("GET", f"https://{host}:{port}/")
+    listening.close()
+    transport._tls.cache_clear()
+
+
+def trickle(head: bytes) -> Serve:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(head)
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.1)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        pytest.param(trickle(b"HTTP/1.1 200 OK\r\nX-Slow: "), id="a head that trickles"),
+        pytest.param(trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"), id="a body that trickles"),
+        pytest.param(lambda connection: connection.recv(1), id="silence"),
+    ],
+)
+def test_the_time_is_that_of_the_whole_call(serve: Serve) -> None:
+    with server(serve) as (port, _):
+        began = time.monotonic()
+        with pytest.raises(UpstreamError):
+            call("GET", f"http://127.0.0.2:{port}/", seconds=1.0)
+        # Trickling, it would have lasted for a day.
+        assert 0.9 < time.monotonic() - began < 10
+
+
+def test_a_receiver_that_takes_nothing_is_left_in_time() -> None:
+    with server(lambda connection: time.sleep(30)) as (port, _), pytest.raises(UpstreamError):
+        call("POST", f"http://127.0.0.2:{port}/", content=bytes(50_000_000), seconds=1.0)
+
+
+def test_an_answer_is_read_up_to_its_limit_and_never_unpacked() -> None:
+    packed = gzip.compress(bytes(10_000_000))
+    length = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
+    with server(lambda connection: connection.sendall(length + packed)) as (port, heads):
+        assert call("GET", f"http://127.0.0.2:{port}/").content == packed
+        assert b"accept-encoding: identity" in heads[0].lower()
+
+    def endless(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(bytes(65536))
+
+    with server(endless) as (port, _):
+        with pytest.raises(UpstreamError, match="at most 1000 bytes"):
+            call("GET", f"http://127.0.0.2:{port}/", max_answer=1000)
+        assert call("GET", f"http://127.0.0.2:{port}/", max_answer=0).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "error", "wait"),
+    [
+        ("503 Busy", "Retry-After: 7", UpstreamError, 7.0),
+        ("429 Slow", "Retry-After: 99999999999", UpstreamError, 86_400.0),
+        ("500 Oh", "Retry-After: soon", UpstreamError, None),
+        ("429 Slow", "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT", UpstreamError, 0.0),
+        ("404 No", "X: y", UpstreamRefused, None),
+    ],
+)
+def test_what_may_pass_is_told_from_what_will_not(
+    status: str, header: str, error: type[Exception], wait: float | None
+) -> None:
+    answer = f"HTTP/1.1 {status}\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode()
+    with server(lambda connection: connection.sendall(answer)) as (port, _), pytest.raises(error) as caught:
+        post_json(f"http://127.0.0.2:{port}/", {"message": "x"}, idempotency_key="k")
+    assert getattr(caught.value, "retry_after", None) == wait
+
+
+def test_nobody_there_is_worth_another_attempt() -> None:
+    with server(fine) as (port, _):
+        pass
+    with pytest.raises(UpstreamError, match=r"ConnectError from 127\.0\.0\.2"):
+        call("GET", f"http://127.0.0.2:{port}/")
