@@ -52,7 +52,7 @@ def get(job_id: str, client: str | None) -> Job:
 
 def find(session: Session, job_id: str, client: str | None, *, lock: bool = False) -> Job:
     """As `get`, within `session`; `lock` keeps the row from changing until the transaction ends."""
-    row = session.get(Job, job_id, with_for_update={"key_share": True} if lock else None)
+    row = session.get(Job, job_id.lower(), with_for_update={"key_share": True} if lock else None)
     if row is None or (client is not None and row.client != client):
         raise JobNotFound
     return row
@@ -76,7 +76,7 @@ def page(
     if state:
         query = query.where(is_in(State(state)))
     if cursor:
-        query = query.where(Job.id < cursor)
+        query = query.where(Job.id < cursor.lower())
     with standalone() as session:
         rows = session.scalars(query.order_by(Job.id.desc()).limit(limit + 1)).all()
         _explain(session, rows)
