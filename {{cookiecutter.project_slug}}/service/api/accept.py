@@ -1,5 +1,6 @@
 """Accepting work: what every POST that makes a job has in common."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,9 +32,16 @@ def accept(
         task,
         arguments,
         client=client,
-        idempotency_key=connexion.request.headers.get("Idempotency-Key"),
+        idempotency_key=_key(connexion.request.headers.get("Idempotency-Key")),
         callback_url=callback_url,
         run_at=moment(run_at) if run_at else None,
         may_wait=settings().max_waiting_jobs,
     )
     return answer(view.job(row), 202, {"Location": f"/v1/jobs/{row.id}"})
+
+
+def _key(header: str | None) -> str | None:
+    """The key: a string in quotes, as the draft of the IETF wants it (RFC 9651, 3.3.3), or what most clients send."""
+    if header is None or not header.startswith('"'):
+        return header
+    return re.sub(r"\\(.)", r"\1", header[1:-1])

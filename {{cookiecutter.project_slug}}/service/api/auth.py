@@ -7,7 +7,7 @@ from service.api.contract import scopes
 from service.api.keyring import Keyring
 from service.api.tokens import MINT, MalformedEntries
 from service.config import WrongSettings, settings
-from service.errors import Forbidden
+from service.errors import Forbidden, InvalidRequest
 from service.observe.context import bind
 
 if TYPE_CHECKING:
@@ -38,8 +38,11 @@ def bearer(token: str, request: "ConnexionRequest") -> dict[str, Any] | None:
     Handlers get `user`, who calls, and `client`, whose jobs they may see: None means everyone's.
 
     Raises:
+        InvalidRequest: there are two, and one cannot know which is meant (RFC 6750, 3.1).
         Forbidden: the token lacks the scope of this operation.
     """
+    if len(request.headers.getlist("Authorization")) > 1:
+        raise InvalidRequest("expected Authorization once, got it again", field="Authorization")
     entry = keyring().find(token)
     if entry is None:
         return None

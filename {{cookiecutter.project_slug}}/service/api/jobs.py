@@ -1,7 +1,7 @@
 """Jobs: what became of accepted work. `client` is whose jobs the caller may see; None means everyone's."""
 
 from service import view
-from service.api.answer import Answer, answer
+from service.api.answer import Answer, answer, unless_known
 from service.jobs import operate, query
 from service.jobs.model import ENDED
 from service.webhooks import orders
@@ -24,9 +24,9 @@ def index(
 
 
 def show(job_id: str, client: str | None) -> Answer:
-    """Show one job."""
+    """Show one job, unless the caller has it as it is."""
     row = query.get(job_id, client)
-    return answer(view.job(row), headers={} if row.state in ENDED else {"Retry-After": str(RETRY_AFTER)})
+    return unless_known(view.job(row), {} if row.state in ENDED else {"Retry-After": str(RETRY_AFTER)})
 
 
 def events(job_id: str, client: str | None) -> Answer:

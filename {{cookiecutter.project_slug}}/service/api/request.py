@@ -55,7 +55,9 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update(added)
+                headers = MutableHeaders(scope=message)
+                # A handler may know better how its answer is cached.
+                headers.update(added | {name: headers[name] for name in ("Cache-Control",) if name in headers})
             await send(message)
 
         try:

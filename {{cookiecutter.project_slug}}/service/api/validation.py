@@ -20,6 +20,9 @@ from service.errors import InvalidRequest
 # Characters of what was sent that an answer repeats at most.
 ECHO = 40
 
+# Headers that are lists, and may come in parts (RFC 9110, 5.3).
+LISTS = ("If-None-Match",)
+
 RULES = {
     "maximum": "at most {}",
     "minimum": "at least {}",
@@ -85,6 +88,8 @@ class Parameters(ParameterValidator):  # type: ignore[misc]
         for place, parameters in self.parameters.items():
             for parameter in parameters:
                 name = parameter["name"]
+                if place == "header" and name not in LISTS and len(request.headers.getlist(name)) > 1:
+                    raise InvalidRequest(f"expected {name} once, got it again", field=name)
                 value = sent[place].get(name)
                 if value is not None:
                     check(value, parameter["schema"], name)

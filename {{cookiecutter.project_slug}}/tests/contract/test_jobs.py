@@ -1,7 +1,6 @@
 """Watching and mending jobs over HTTP."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 from sqlalchemy import update
@@ -18,53 +17,10 @@ def end(job_id: str, state: State) -> None:
 
 
 class TestWatch:
-    def test_retry_after_until_it_has_ended(self, anna: httpx.Client, job: Make) -> None:
-        """A job that has not ended says when to ask again; one that has says nothing."""
-        job_id = job()
-        assert int(anna.get(f"/v1/jobs/{job_id}").headers["retry-after"]) >= 1
-        end(job_id, State.SUCCEEDED)
-        assert "retry-after" not in anna.get(f"/v1/jobs/{job_id}").headers
-
     def test_events(self, anna: httpx.Client, job: Make) -> None:
         """The history begins with who asked for the job."""
         events = anna.get(f"/v1/jobs/{job()}/events").json()["events"]
         assert [(event["event"], event["by"]) for event in events] == [("accepted", "shop")]
-
-    def test_pages_neither_skip_nor_repeat(self, anna: httpx.Client, job: Make) -> None:
-        """Following next_cursor shows each job once, while others are added."""
-        wanted = [job() for _ in range(5)]
-        seen: list[str] = []
-        query: dict[str, Any] = {"limit": 2, "state": "queued", "task": "trials.sleep", "queue": "slow"}
-        while not set(wanted) <= set(seen):
-            page = anna.get("/v1/jobs", params=query).json()
-            seen += [entry["id"] for entry in page["jobs"]]
-            query["cursor"] = page["next_cursor"]
-            job()
-        assert len(seen) == len(set(seen))
-        assert sorted(seen, reverse=True) == seen
-
-
-class TestOwnership:
-    def test_another_clients_job_does_not_exist(self, bert: httpx.Client, job: Make) -> None:
-        """Whatever one asks of another client's job is 404, and changes nothing."""
-        path = f"/v1/jobs/{job()}"
-        for suffix in ("", "/events"):
-            assert bert.get(path + suffix).status_code == 404
-        for verb in ("cancel", "retry", "discard"):
-            assert bert.post(f"{path}/{verb}").status_code == 404
-        assert bert.post(f"{path}/move", json={"queue": "fast"}).status_code == 404
-
-    def test_a_list_shows_ones_own(self, anna: httpx.Client, bert: httpx.Client, job: Make) -> None:
-        """A list holds the caller's jobs only."""
-        job()
-        assert {entry["client"] for entry in anna.get("/v1/jobs").json()["jobs"]} == {"shop"}
-        assert "shop" not in {entry["client"] for entry in bert.get("/v1/jobs").json()["jobs"]}
-
-    def test_the_operator_sees_all(self, operator: httpx.Client, job: Make) -> None:
-        """jobs:admin sees and changes everyone's jobs, under its own name."""
-        path = f"/v1/jobs/{job()}"
-        assert operator.post(f"{path}/cancel").status_code == 200
-        assert operator.get(f"{path}/events").json()["events"][-1]["by"] == "ops"
 
 
 class TestMend:
