@@ -11,6 +11,7 @@ import pytest
 
 from service.api.tokens import mint
 from service.jobs import submit
+from service.webhooks import secrets
 from tests.contract.conformance import conform
 from tests.support.stack import Role, Stack, until
 
@@ -71,7 +72,8 @@ def brokerless(stores: Stack) -> Iterator[Service]:
 def opened(stores: Stack, **environment: str) -> Iterator[Service]:
     """Run an API that knows the callers, for the length of a block."""
     minted = {name: mint(client, scopes, name=name) for name, (client, scopes) in CALLERS.items()}
-    with serving(stores, API_TOKENS=",".join(entry for _, entry in minted.values()), **environment) as (url, _):
+    environment = {"API_TOKENS": ",".join(entry for _, entry in minted.values()), **environment}
+    with serving(stores, WEBHOOK_SECRETS=secrets.mint("shop")[1], **environment) as (url, _):
         yield Service(url, {name: token for name, (token, _) in minted.items()})
 
 

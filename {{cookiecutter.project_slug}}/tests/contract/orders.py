@@ -100,6 +100,35 @@ class Orders:
             refused = anna.post(self.path, content=body, headers={"Content-Type": "application/json"})
             assert (refused.status_code, refused.json()["field"]) == (400, field)
 
+    def test_may_have_a_callback(self, anna: httpx.Client) -> None:
+        """Where the job is posted when it has ended is part of the request, and shown."""
+        key, url = {"Idempotency-Key": str(uuid4())}, "http://127.0.0.1:9/hook?of=anna"
+        assert anna.post(self.path, json={**self.body, "callback_url": url}, headers=key).json()["callback_url"] == url
+        refused = anna.post(self.path, json={**self.body, "callback_url": f"{url}2"}, headers=key)
+        assert (refused.status_code, refused.json()["field"]) == (422, "Idempotency-Key")
+
+    @pytest.mark.parametrize(
+        ("url", "status"),
+        [
+            pytest.param("http://169.254.169.254/latest", 422, id="a private address"),
+            pytest.param("http://0:9/", 422, id="another way to write one"),
+            pytest.param("https://user:password@example.com/", 422, id="a password"),
+            pytest.param("ftp://example.com/", 400, id="another scheme"),
+            pytest.param("hook", 400, id="no URL"),
+            pytest.param(None, 400, id="null"),
+        ],
+    )
+    def test_a_wrong_callback(self, anna: httpx.Client, url: str | None, status: int) -> None:
+        """A callback that may not be called is refused by name."""
+        refused = anna.post(self.path, json={**self.body, "callback_url": url})
+        assert (refused.status_code, refused.json()["field"]) == (status, "callback_url")
+
+    def test_a_callback_of_a_client_without_a_secret(self, bert: httpx.Client) -> None:
+        """What could not be signed is not accepted, and the answer says what to ask the operator for."""
+        refused = bert.post(self.path, json={**self.body, "callback_url": "http://127.0.0.1:9/hook"})
+        assert (refused.status_code, refused.json()["field"]) == (422, "callback_url")
+        assert "webhooks secret --client crm" in refused.json()["detail"]
+
     def test_needs_a_token_that_may_write(self, service: Service) -> None:
         """Without one nothing is accepted, whatever the body is."""
         with service.caller() as stranger, service.caller("reader") as reader:
