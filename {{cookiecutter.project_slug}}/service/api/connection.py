@@ -54,7 +54,7 @@ class Connection(HttpToolsProtocol):
     # SIGTERM for a request that is on its way, after a refusal for the caller to read why.
     HEAD_SECONDS = 10.0
     READ_SECONDS = 30.0
-    LINGER = 1.0
+    LINGER = 2.0
 
     def __init__(self, *args: Any, places: Places, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -173,7 +173,7 @@ class Connection(HttpToolsProtocol):
     def _look_at_reader(self, before: int) -> None:
         self._read_timer = None
         if self.transport.get_write_buffer_size() >= before:
-            log.info("connection cut, its caller does not read", client=self.client)
+            log.info("connection cut, its caller does not read", peer=":".join(map(str, self.client or ())))
             self.transport.abort()
         else:
             self._watch_reader()
