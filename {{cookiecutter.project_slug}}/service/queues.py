@@ -110,3 +110,18 @@ PROGRESS_SECONDS = 1.0
 # Redis returns an unacknowledged message after this long; only plain `.delay()` tasks depend on it, and
 # `check` refuses one under twice the longest hard limit.
 VISIBILITY_TIMEOUT = 3600
+
+# Alerts (deploy/monitors/): minutes that are looked at, and those over which a trend is; and the seconds that a queue's
+# oldest job may wait before somebody is called, or twice its hard limit where that is longer (half of it warns).
+ALERT_MINUTES = 5
+TREND_MINUTES = 60
+ALERT_WAIT = 300.0
+
+# What warns, and what calls somebody.
+ALERTS: dict[str, tuple[float, float]] = {
+    "dead-letters": (0, 10),  # more of a queue than a trend's minutes ago
+    "failure-ratio": (0.1, 0.5),  # of a task's jobs that ended within a trend's minutes
+    "doorbell": (0, 20),  # publishes that failed
+    "api-errors": (0.01, 0.05),  # of the requests, answered with 5xx
+    "api-latency": (0.5, 1.0),  # seconds until an answer, on average
+}
