@@ -98,11 +98,16 @@ def test_a_broker_that_goes_away_under_load_fails_no_request_and_delays_none(
                 meanwhile = callers.more(300)
         back = time.monotonic()
         assert Counter(order.status for order in callers.orders) == {202: len(callers.orders)}
-        measured(f"99% of {compare(before, meanwhile)}")
-        usual, worst = percentile(before), percentile(meanwhile)
-        # The promise is half a second for the doorbell; without load on the machine there is hardly a difference.
+        usual, worst = percentile(before, 99), percentile(meanwhile, 99)
+        half = percentile(meanwhile, 50) / percentile(before, 50)
+        measured(
+            f"99% of {len(meanwhile)} requests within {worst:.3f} s, {worst / usual:.2f} times of before, and half "
+            f"of them {half:.2f} times (bounds: 0.5 s more, 5 times, 3 times)"
+        )
+        # The promise is half a second for the doorbell; where nothing else loads the machine there is no difference.
         assert worst < usual + 0.5
-        assert worst / usual < 5
+        assert worst < usual * 5
+        assert half < 3
         stack.start("worker", "fast")
         done_once(stack, callers.accepted)
         recovered(time.monotonic() - back)
@@ -126,15 +131,9 @@ def away(stack: Stack, front: Front, how: str) -> Iterator[None]:
     end[how]()
 
 
-def percentile(orders: list[Order]) -> float:
-    """The seconds within which 99 of 100 were answered."""
-    return statistics.quantiles((order.seconds for order in orders), n=100)[98]
-
-
-def compare(before: list[Order], meanwhile: list[Order]) -> str:
-    """Both in words."""
-    usual, worst = percentile(before), percentile(meanwhile)
-    return f"{len(meanwhile)} requests within {worst:.3f} s, {worst / usual:.2f} times of before (bounds: +0.5 s, 5)"
+def percentile(orders: list[Order], percent: int) -> float:
+    """The seconds within which so many of 100 were answered."""
+    return statistics.quantiles((order.seconds for order in orders), n=100)[percent - 1]
 
 
 @pytest.mark.fault("L7", "connections are cut, and who was not answered does not know what became of the order")
