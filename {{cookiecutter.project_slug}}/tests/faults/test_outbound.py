@@ -12,6 +12,7 @@ from service.outbound.client import call
 from service.webhooks import secrets
 from tests.contract.conftest import serving
 from tests.integration.test_webhooks import told
+from tests.support.door import PATH
 from tests.support.receiver import Receiver
 from tests.support.stack import Stack, forget_settings, until
 from tests.support.wire import fine, names, server
@@ -42,26 +43,23 @@ def test_no_url_leads_into_the_private_network(stack: Stack) -> None:
     environment = {"OUTBOUND_ALLOW": OUTSIDE, "WEBHOOK_SECRETS": secrets.mint("shop")[1], "PORT": "0"}
     stack.environment |= environment
     worker = stack.start("worker", "fast")
-    with Receiver() as inside, serving(stack, API_TOKENS=entry) as (address, _):
+    with Receiver() as inside, serving(stack, API_TOKENS=entry, DOOR="open") as (address, _):
         caller = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"})
         port = httpx.URL(inside.url).port or 0
-        # At the front door, as a message's address and as a callback's.
+        # At the front door.
         for url in forms(port).values():
-            for path, field, body in (
-                ("/v1/notifications", "url", {"url": url, "message": "x"}),
-                ("/v1/reports", "callback_url", {"title": "x", "rows": 1, "callback_url": url}),
-            ):
-                refused = caller.post(path, json=body)
-                assert (refused.status_code, refused.json()["field"]) == (422, field), refused.text
+            order = {"task": "trials.echo", "arguments": {"value": "x"}, "callback_url": url}
+            refused = caller.post(PATH, json=order)
+            assert (refused.status_code, refused.json()["field"]) == (422, "callback_url"), refused.text
         # At the socket: what came past the door, as a name does that stands for something else by then.
-        orders = [submit("notifications.send", {"url": url, "message": "x"}) for url in forms(port).values()]
+        orders = [submit("trials.posts", {"url": url}) for url in forms(port).values()]
         assert {row.error_type for row in stack.ended(*(row.id for row in orders))} == {"UpstreamRefused"}
         for url in forms(port).values():
             row = submit("trials.echo", {"value": "x"}, client="shop", callback_url=url)
             until(lambda: told(stack, row.id, "delivery given up"))  # noqa: B023
         # By a redirect from where a first request may go.
         with Receiver(OUTSIDE, lambda _: (308, {"Location": inside.url})) as outside:
-            sent = submit("notifications.send", {"url": outside.url, "message": "x"})
+            sent = submit("trials.posts", {"url": outside.url})
             row = submit("trials.echo", {"value": "x"}, client="shop", callback_url=outside.url)
             assert str(stack.ended(sent.id)[0].error_message).startswith(f"308 from {OUTSIDE}")
             assert until(lambda: told(stack, row.id, "delivery failed")) == [f"308 from {OUTSIDE}"]

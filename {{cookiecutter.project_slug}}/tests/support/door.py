@@ -23,4 +23,5 @@ def open_door() -> None:
 
 def create(body: dict[str, Any], user: str) -> Answer:
     """Accept a job."""
-    return accept(body["task"], body["arguments"], client=user, run_at=body.get("run_at"))
+    options = {name: body.get(name) for name in ("run_at", "callback_url")}
+    return accept(body["task"], body["arguments"], client=user, **options)

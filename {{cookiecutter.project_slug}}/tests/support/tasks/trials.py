@@ -13,6 +13,7 @@ from service import database
 from service.config import settings
 from service.errors import UpstreamError
 from service.jobs import Job
+from service.outbound import client
 from service.worker import FastTask, SlowTask, app
 from tests.support.effects import EFFECTS
 
@@ -145,6 +146,12 @@ def leak(self: FastTask) -> int:
     mark(self)
     sys.modules[__name__].__dict__.setdefault("HOARD", []).append(bytearray(os.urandom(1024)) * 60_000)
     return os.getpid()
+
+
+@app.task(base=FastTask, bind=True, autoretry_for=(UpstreamError,))
+def posts(self: FastTask, url: str) -> int:
+    """Post something to a third party."""
+    return client.post_json(url, {"message": "x"}, idempotency_key=self.job.id).status_code
 
 
 @app.task(base=FastTask, bind=True)
