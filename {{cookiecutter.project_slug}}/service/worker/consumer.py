@@ -17,27 +17,25 @@ class JobConsumer(Consumer):
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is not what its headers say."""
         self._keep(message, f"not to be decoded: {type(exc).__name__}")
-        message.ack_log_error(log, self.connection_errors)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """It is no message of Celery's."""
         self._keep(message, "no task's message")
-        message.ack_log_error(log, self.connection_errors)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """It is a task's message, and broken."""
         self._keep(message, f"a broken message: {type(exc).__name__}")
-        message.ack_log_error(log, self.connection_errors)
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """No task of this version: a job waits for a worker that knows it, as during a rolling deploy."""
         headers = message.headers or {}
         if headers.get("durable"):
             self.app.keeper.report(partial(casualties.unknown_here, headers["id"]))
+            message.ack_log_error(log, self.connection_errors)
         else:
             self._keep(message, "no task of this version")
-        message.ack_log_error(log, self.connection_errors)
 
     def _keep(self, message: Any, reason: str) -> None:
         log.error("message refused and kept", reason=reason)
         self.app.keeper.report(partial(casualties.keep, reason, repr(message.headers), repr(message.body)))
+        message.ack_log_error(log, self.connection_errors)

@@ -1,8 +1,10 @@
 """What the present releases of Celery and kombu need mending in; a canary test says when a patch can go."""
 
 import base64
+from contextlib import suppress
 from typing import Any
 
+from celery.worker.control import Panel
 from kombu.transport import redis
 from kombu.utils.json import loads
 
@@ -14,6 +16,9 @@ def apply() -> None:
     """Apply all of them; again is harmless."""
     redis.Channel._connparams = _connparams
     redis.loads = _loads
+    redis.Transport._deliver = _deliver
+    # Whoever reaches the broker could stop a worker, or lift its limits; what only looks is left to Flower.
+    Panel.data = {name: Panel.data[name] for name, command in Panel.meta.items() if command.type == "inspect"}
 
 
 # kombu 5.7.0: when Redis goes away while a message is unacknowledged, closing the channel reads a parameter of a client
@@ -27,22 +32,30 @@ def _connparams(channel: Any, asynchronous: bool = False) -> Any:
     return _stock_connparams(channel, asynchronous=asynchronous)
 
 
-# kombu 5.7.0: an element of the queue that is not a message's JSON ends the worker, or its connection.
+# kombu 5.7.0: an element of the queue that is not a whole message ends the worker, or its connection.
+_stock_deliver = redis.Transport._deliver
+
+
 def _loads(text: str) -> Any:
+    with suppress(ValueError, RecursionError):
+        return loads(text)
+    return text
+
+
+def _deliver(transport: Any, message: Any, queue: str) -> None:
+    if not _whole(message):
+        about = {"delivery_tag": "garbage", "delivery_info": {"exchange": "", "routing_key": queue}}
+        kind = {"content-type": GARBAGE, "content-encoding": "binary"}
+        message = {**kind, "headers": {}, "properties": about, "body": str(message)}
+    _stock_deliver(transport, message, queue)
+
+
+def _whole(message: Any) -> bool:
     try:
-        message = loads(text)
-        if isinstance(message, list) or {"body", "properties", "headers"} <= message.keys():
-            return message
-    except (ValueError, AttributeError):
-        pass
-    return {
-        "body": base64.b64encode(str(text).encode()).decode(),
-        "content-type": GARBAGE,
-        "content-encoding": "binary",
-        "headers": {},
-        "properties": {
-            "delivery_tag": "garbage",
-            "delivery_info": {"exchange": "", "routing_key": ""},
-            "body_encoding": "base64",
-        },
-    }
+        head, about = message["headers"], message["properties"]
+        base64.b64decode(message["body"])
+        texts = [message["content-type"], message["content-encoding"], head.get("task", ""), head.get("id", "")]
+        texts += [about["delivery_tag"], about["delivery_info"]["exchange"], about["delivery_info"]["routing_key"]]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return all(isinstance(text, str) for text in texts)

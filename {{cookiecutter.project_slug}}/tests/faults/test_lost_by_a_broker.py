@@ -1,5 +1,6 @@
 """What a broker does to work: it is away, restarts, is wiped, is full, carries garbage, and loses nothing."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 
 import pytest
 import redis
+from celery import Celery
 
 from service import NAME
 from service.jobs import State, doorbell
@@ -145,18 +147,64 @@ def test_workers_that_come_and_go_under_load_lose_and_double_nothing(
         assert stack.events(job.id).count("succeeded") == 1
 
 
+def message(**changed: object) -> str:
+    """A message as kombu writes it, but for these parts."""
+    delivery = {"exchange": "", "routing_key": f"{NAME}.fast"}
+    whole = {
+        "body": "W1tdLCB7fSwge31d",
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": "trials.echo", "id": "1"},
+        "properties": {"delivery_tag": "1", "delivery_info": delivery, "body_encoding": "base64"},
+    }
+    return json.dumps(whole | changed)
+
+
+GARBAGE = {
+    "text": "not json",
+    "bytes": b"\xff\xfe",
+    "a list": "[]",
+    "a message in a list": f'[{message()}, "", "x"]',
+    "null": "null",
+    "a number": "1e400",
+    "nested": "[" * 5000,
+    "empty": "{}",
+    "parts missing": '{"body": "bm90IGpzb24=", "content-type": "application/json"}',
+    "parts that are none": '{"body": 1, "properties": 1, "headers": 1}',
+    "no delivery": message(properties={}),
+    "a body that is no base64": message(body="a"),
+    "an unknown type": message(**{"content-type": "application/x-python-serialize"}),
+    "an encoding that is none": message(**{"content-encoding": 1}),
+    "a task that is a list": message(headers={"task": ["trials.echo"], "id": "1"}),
+    "an id that is a list": message(headers={"task": "trials.echo", "id": ["1"]}),
+    "no headers": message(headers=None),
+}
+
+
 @pytest.mark.fault("L16", "swallowed with no signal, or the worker exits")
-@pytest.mark.parametrize("garbage", ["not json", "{}", '{"body": "bm90IGpzb24=", "content-type": "application/json"}'])
-def test_garbage_in_the_queue_ends_no_worker(stack: Stack, garbage: str) -> None:
+def test_garbage_in_the_queue_ends_no_worker(stack: Stack) -> None:
     worker = stack.start("worker", "fast")
     with redis.Redis(port=stack.broker.port) as client:
-        client.lpush(f"{NAME}.fast", garbage)
-        until(lambda: client.llen(f"{NAME}.fast") == 0)
-    row = stack.submit("trials.echo", value="after")
-    (done,) = stack.ended(row.id, seconds=10)
-    assert done.state is State.SUCCEEDED
+        for kind, garbage in GARBAGE.items():
+            client.lpush(f"{NAME}.fast", garbage)
+            until(lambda: client.llen(f"{NAME}.fast") == 0)
+            row = stack.submit("trials.echo", value="after")
+            (done,) = stack.ended(row.id, seconds=10)
+            assert (done.state, worker.process.poll()) == (State.SUCCEEDED, None), kind
+    until(lambda: len(stack.refused_messages()) == len(GARBAGE))
+
+
+@pytest.mark.fault("U10", "one message stops every worker, or lifts its limits")
+def test_whoever_reaches_the_broker_controls_no_worker(stack: Stack) -> None:
+    worker = stack.start("worker", "fast")
+    with Celery(broker=stack.broker.url, set_as_current=False) as celery:
+        until(lambda: celery.control.inspect(timeout=1).ping())
+        for command in ("shutdown", "pool_restart", "pool_shrink", "cancel_consumer", "revoke", "time_limit"):
+            celery.control.broadcast(command, {"queue": f"{NAME}.fast", "task_name": "trials.echo", "n": 4, "soft": 1})
+        # The commands before it were heard by the time that this is answered.
+        assert celery.control.inspect(timeout=1).ping()
+    assert stack.ended(stack.submit("trials.echo", value="after").id)[0].state is State.SUCCEEDED
     assert worker.process.poll() is None
-    assert until(stack.refused_messages)
 
 
 @pytest.mark.fault("L18", "a success recorded as FAILURE")
