@@ -67,7 +67,7 @@ def test_its_readme_can_be_followed_word_for_word(installed: Path, greeting: str
             job = re.search(r"location: /v1/jobs/(\S+)", said)
             assert job, said
             prelude += f"export JOB={job[1]}\n"
-        elif command.startswith(". "):
+        elif command.startswith((". ", "export PATH=")):
             prelude += f"{command}\n"
         else:
             said = succeed(f"{prelude}{command}", installed)
