@@ -155,12 +155,13 @@ def test_a_head_that_is_too_large(start: Start, head: bytes, at_once: bool) -> N
         refused(rest(caller), 431)
 
 
-def test_a_head_that_is_just_small_enough(start: Start) -> None:
-    """The limit is what it says."""
+@pytest.mark.parametrize(("more", "status"), [(0, b"200"), (1, b"431")])
+def test_a_head_of_just_the_size(start: Start, more: int, status: bytes) -> None:
+    """The limit is what it says, also for a head that comes whole."""
     with start().connect() as caller:
-        padding = MAX_HEAD - len(b"/") - len(b"XHostx")
+        padding = MAX_HEAD - len(b"/") - len(b"XHostx") + more
         caller.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"v" * padding + b"\r\n\r\n")
-        assert caller.recv(65536).startswith(b"HTTP/1.1 200")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 " + status)
 
 
 @pytest.mark.parametrize(
