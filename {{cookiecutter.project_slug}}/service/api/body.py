@@ -11,6 +11,8 @@ MAX_BODY = 1024 * 1024
 BODY_SECONDS = 30
 
 JSON = "application/json"
+# What no operation takes.
+OTHER = "application/octet-stream"
 UTF_8 = ("utf-8", "utf8", '"utf-8"')
 
 
@@ -67,7 +69,8 @@ def _plain(scope: Scope, body: bytes) -> Scope:
     """The scope with headers that say what the body is; Connexion would skip validation for `Application/JSON`."""
     scope = {**scope, "headers": list(scope["headers"])}
     headers = MutableHeaders(scope=scope)
-    kind = _media_type(headers.get("content-type", ""))
+    packed = headers.get("content-encoding", "identity").lower() != "identity"
+    kind = OTHER if packed else _media_type(headers.get("content-type", ""))
     for name in ("content-type", "content-length", "transfer-encoding"):
         del headers[name]
     if body:
@@ -81,4 +84,4 @@ def _media_type(value: str) -> str:
     media_type, *parameters = (part.strip().lower() for part in value.split(";"))
     charsets = [part.removeprefix("charset=") for part in parameters if part.startswith("charset=")]
     plain = media_type == JSON and all(charset in UTF_8 for charset in charsets)
-    return JSON if plain else "application/octet-stream"
+    return JSON if plain else OTHER

@@ -29,7 +29,7 @@ RETRY_AFTER = 1
 DETAILS = {
     404: "there is nothing at this path; the specification lists what there is",
     405: "the path exists, but not for this method; the Allow header names those it takes",
-    415: "expected Content-Type to be application/json, in UTF-8",
+    415: "expected Content-Type to be application/json, in UTF-8 and not compressed",
 }
 
 

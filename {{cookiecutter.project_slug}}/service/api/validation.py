@@ -20,6 +20,9 @@ from service.errors import InvalidRequest
 # Characters of what was sent that an answer repeats at most.
 ECHO = 40
 
+# Levels of a JSON body; what an operation takes has two or three.
+MAX_DEPTH = 32
+
 # Headers that are lists, and may come in parts (RFC 9110, 5.3).
 LISTS = ("If-None-Match",)
 
@@ -55,7 +58,7 @@ class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no 
         except UnicodeDecodeError as error:
             raise InvalidRequest("expected the body to be UTF-8, got: other bytes", field="body") from error
         except RecursionError as error:
-            raise InvalidRequest("expected the body to be nested less deeply", field="body") from error
+            raise _too_deep() from error
         except json.JSONDecodeError as error:
             where = f"line {error.lineno}, column {error.colno}"
             raise InvalidRequest(f"expected the body to be JSON, got: {error.msg} ({where})", field="body") from error
@@ -63,15 +66,13 @@ class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no 
             raise InvalidRequest("expected numbers of a sensible length", field="body") from error
 
     def _validate(self, body: Any) -> None:
-        # First, since a schema can say this only as a pattern.
+        shallow(body)
+        # Before the schema, which could say this only as a pattern.
         for path, text in strings(body):
             if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
                 name = short(path) or "body"
                 raise InvalidRequest(f"expected {name} to hold no null and no half characters", field=name)
-        try:
-            check(body, self._schema)
-        except RecursionError as error:
-            raise InvalidRequest("expected the body to be nested less deeply", field="body") from error
+        check(body, self._schema)
 
 
 class Parameters(ParameterValidator):  # type: ignore[misc]
@@ -119,6 +120,21 @@ def check(value: Any, schema: Mapping[str, Any], name: str = "") -> None:
         raise _refusal(fault, field)
 
 
+def shallow(value: Any) -> None:
+    """Refuse what is nested more deeply than anyone needs, before something recurses into it.
+
+    Raises:
+        InvalidRequest: it is.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        containers = [part for part in level if isinstance(part, dict | list)]
+        if not containers:
+            return
+        level = [item for part in containers for item in (part.values() if isinstance(part, dict) else part)]
+    raise _too_deep()
+
+
 def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Every string in a JSON value, keys included, with its path."""
     waiting = [(path, value)]
@@ -139,6 +155,10 @@ def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 def short(text: str) -> str:
     """The text, cut to what an answer may repeat."""
     return text if len(text) <= ECHO else f"{text[:ECHO]}…"
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest(f"expected the body to be nested at most {MAX_DEPTH} levels deep, got: more", field="body")
 
 
 def _refusal(fault: Any, field: str) -> InvalidRequest:
