@@ -1,6 +1,6 @@
 """Beat: submits periodic jobs when they are due. Any number may run; one holds the lease and the others wait."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -9,6 +9,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import crontab
 from sqlalchemy.exc import SQLAlchemyError
 
+from service import database
 from service.config import settings
 from service.jobs import catalogue, processes, submit
 from service.jobs.keeper import Keeper
@@ -24,6 +25,27 @@ def tick_seconds() -> float:
     return 2 * settings().sweep_seconds
 
 
+class StoreClock:
+    """The store's clock: this process's own, corrected by what they differed when they were last compared."""
+
+    def __init__(self) -> None:
+        self._differ = timedelta(0)
+
+    def compare(self) -> None:
+        """Look at both.
+
+        Raises:
+            SQLAlchemyError: the store is away.
+        """
+        self._differ = database.present() - datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self._differ
+
+
+clock = StoreClock()
+
+
 class JobScheduler(Scheduler):
     """Celery's scheduler, which submits durable jobs: a run is a job with the run's own key, so two make one."""
 
@@ -32,6 +54,7 @@ class JobScheduler(Scheduler):
         try:
             if not processes.hold("beat", app.keeper.process):
                 return tick_seconds()
+            clock.compare()
         except SQLAlchemyError as error:
             log.warning("store unreachable, the schedule waits", error=type(error).__name__)
             return tick_seconds()
@@ -39,13 +62,13 @@ class JobScheduler(Scheduler):
 
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> None:
         """Submit one run; it expires when the next one is due, so that an outage piles nothing up."""
-        due = datetime.now(UTC).replace(second=0, microsecond=0)
+        present = clock()
         row = submit(
             entry.task,
             entry.kwargs or {},
             client="beat",
-            idempotency_key=f"{entry.name}@{due:%Y-%m-%dT%H:%MZ}",
-            expires_at=datetime.now(UTC) + entry.schedule.remaining_estimate(datetime.now(UTC)),
+            idempotency_key=f"{entry.name}@{present:%Y-%m-%dT%H:%MZ}",
+            expires_at=present + entry.schedule.remaining_estimate(present),
         )
         if advance:
             self.reserve(entry)
@@ -61,9 +84,12 @@ def run() -> int:
     """Submit periodic jobs until SIGTERM; gives the exit code."""
     configure(settings())
     catalogue.announce(announce.entries(load_tasks()))
-    app.conf.beat_schedule = {
-        name: {"task": task, "schedule": crontab.from_string(line)} for name, (task, line) in SCHEDULE.items()
-    }
+    # The schedule begins now, by this clock.
+    clock.compare()
+    schedules = {name: crontab.from_string(line) for name, (_, line) in SCHEDULE.items()}
+    for schedule in schedules.values():
+        schedule.nowfun = clock
+    app.conf.beat_schedule = {name: {"task": task, "schedule": schedules[name]} for name, (task, _) in SCHEDULE.items()}
     app.keeper = Keeper("beat", None)
     app.keeper.start()
     try:

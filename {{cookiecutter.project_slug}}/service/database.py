@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Engine, Float, MetaData, create_engine, event, literal
+from sqlalchemy import Connection, DateTime, Engine, Float, MetaData, create_engine, event, literal, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
@@ -167,6 +167,12 @@ def standalone() -> Iterator[Session]:
     mode = {} if made.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
     with Session(made.execution_options(standalone=True, **mode), expire_on_commit=False) as session:
         yield session
+
+
+def present() -> datetime:
+    """What the store's clock shows."""
+    with standalone() as session:
+        return session.scalars(select(now())).one()
 
 
 def fault(error: Exception) -> str:
