@@ -10,7 +10,9 @@ from service.errors import StoreUnavailable
 # Seconds that a request may take before the database is looked at; with the look's own patience, less than two.
 UNSUSPICIOUS = 1.0
 
-UNKNOWN = "the database does not answer; send the request again with the same Idempotency-Key, lest it is done twice"
+AGAIN = "send the request again with the same Idempotency-Key, lest it is done twice"
+UNKNOWN = f"the database does not answer; {AGAIN}"
+STOPPING = f"the service stops, and had no answer in time; {AGAIN}"
 
 
 class Deadline:
@@ -24,7 +26,7 @@ class Deadline:
         """Pass on one request.
 
         Raises:
-            StoreUnavailable: the database does not answer, and nothing was answered yet.
+            StoreUnavailable: the database does not answer, or the service's grace is over; nothing was answered yet.
         """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -43,5 +45,9 @@ class Deadline:
                     # The work itself cannot be stopped: it may still be committed once the database wakes up.
                     raise StoreUnavailable(UNKNOWN)
             await work
+        except asyncio.CancelledError:
+            if started:
+                raise
+            raise StoreUnavailable(STOPPING) from None
         finally:
             work.cancel()

@@ -59,6 +59,7 @@ def configure(app: ASGIApp, places: int, kind: type[Connection] = Connection) ->
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
+        proxy_headers=False,
     )
 
 

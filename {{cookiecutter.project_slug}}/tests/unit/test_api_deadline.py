@@ -64,3 +64,27 @@ def test_a_frozen_database_is_given_up_within_two_seconds() -> None:
 def test_an_answer_that_has_begun_is_finished() -> None:
     """Half an answer is worse than a late one."""
     assert len(serve(Work(after=1.3), FROZEN)) == 2
+
+
+def test_what_the_grace_is_too_short_for_is_told_so() -> None:
+    """At the end of the process the caller hears what to do, and not only that the connection is gone."""
+
+    async def stop() -> None:
+        serving = asyncio.create_task(serve_one())
+        await asyncio.sleep(0.05)
+        serving.cancel()
+        with pytest.raises(StoreUnavailable, match="the service stops"):
+            await serving
+
+    async def serve_one() -> None:
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            pytest.fail(f"expected no answer, got: {message}")
+
+        await Deadline(work, WELL)({"type": "http"}, receive, send)
+
+    work = Work(before=60)
+    asyncio.run(stop())
+    assert work.stopped
