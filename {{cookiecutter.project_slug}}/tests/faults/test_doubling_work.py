@@ -10,6 +10,7 @@ import pytest
 from service.jobs import State, doorbell, submit
 from service.jobs.doorbell import Bell
 from tests.integration.test_commands import command
+from tests.support.frozen import taken_over
 from tests.support.stack import Stack, until
 from tests.support.table import Recovered
 
@@ -62,18 +63,12 @@ def test_fifty_equal_requests_at_once_make_one_job(stack: Stack) -> None:
 
 @pytest.mark.fault("D4", "finishes a second time, and overwrites")
 def test_a_worker_that_wakes_up_too_late_changes_nothing(stack: Stack, recovered: Recovered) -> None:
-    frozen = stack.start("worker", "slow")
-    row = stack.submit("trials.late_effect", seconds=3)
-    until(lambda: stack.attempts(row.id))
-    frozen.signal(signal.SIGSTOP, group=True)
-    began = time.monotonic()
-    stack.start("worker", "slow")
-    (done,) = stack.ended(row.id, seconds=45)
-    recovered(time.monotonic() - began)
+    frozen, done, seconds = taken_over(stack, "trials.late_effect", seconds=3)
+    recovered(seconds)
     frozen.signal(signal.SIGCONT, group=True)
     until(lambda: frozen.said("lost to another attempt"), seconds=20)
-    assert (stack.effects(row.id), stack.job(row.id).attempt, done.attempt) == ([2], 2, 2)
-    assert stack.events(row.id).count("succeeded") == 1
+    assert (stack.effects(done.id), stack.job(done.id).attempt, done.attempt) == ([2], 2, 2)
+    assert stack.events(done.id).count("succeeded") == 1
 
 
 @pytest.mark.fault("D5", "the effect happens twice")

@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from service import database
 from service.jobs import Job, State, operate
 from service.jobs.doorbell import Bell
+from tests.support.frozen import taken_over
 from tests.support.processes import children, processes
 from tests.support.stack import Stack, until
 from tests.support.table import Recovered
@@ -88,14 +89,8 @@ def test_sigterm_lets_a_short_job_end_and_hands_a_long_one_back(stack: Stack, re
 
 @pytest.mark.fault("L9", "its jobs wait for it for ever")
 def test_a_frozen_worker_loses_its_jobs_to_another(stack: Stack, recovered: Recovered) -> None:
-    frozen = stack.start("worker", "slow")
-    row = stack.submit("trials.sleep", seconds=2)
-    until(lambda: stack.attempts(row.id))
-    frozen.signal(signal.SIGSTOP, group=True)
-    began = time.monotonic()
-    stack.start("worker", "slow")
-    (done,) = stack.ended(row.id, seconds=45)
-    recovered(time.monotonic() - began)
+    _, done, seconds = taken_over(stack, "trials.sleep", seconds=2)
+    recovered(seconds)
     assert (done.state, done.attempt, done.losses) == (State.SUCCEEDED, 2, 1)
 
 
