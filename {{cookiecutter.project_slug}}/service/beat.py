@@ -1,5 +1,6 @@
 """Beat: submits periodic jobs when they are due. Any number may run; one holds the lease and the others wait."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from service.jobs.keeper import Keeper
 from service.queues import SCHEDULE
 from service.worker import announce
 from service.worker.app import app, configure, load_tasks
+from service.worker.process import STUCK_SECONDS
 
 log = structlog.get_logger()
 
@@ -49,8 +51,12 @@ clock = StoreClock()
 class JobScheduler(Scheduler):
     """Celery's scheduler, which submits durable jobs: a run is a job with the run's own key, so two make one."""
 
+    # When this process's beat, of which there is one, last looked at the clock.
+    ticked_at = 0.0
+
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Submit what is due, if this beat has the lease; gives the seconds until the next look."""
+        JobScheduler.ticked_at = time.monotonic()
         try:
             if not processes.hold("beat", app.keeper.process):
                 return tick_seconds()
@@ -80,6 +86,11 @@ class JobScheduler(Scheduler):
         return f"    . entries -> {', '.join(SCHEDULE)}"
 
 
+def _alive() -> bool:
+    """Whether beat's loop turns."""
+    return time.monotonic() - JobScheduler.ticked_at < tick_seconds() + STUCK_SECONDS
+
+
 def run() -> int:
     """Submit periodic jobs until SIGTERM; gives the exit code."""
     configure(settings())
@@ -90,7 +101,8 @@ def run() -> int:
     for schedule in schedules.values():
         schedule.nowfun = clock
     app.conf.beat_schedule = {name: {"task": task, "schedule": schedules[name]} for name, (task, _) in SCHEDULE.items()}
-    app.keeper = Keeper("beat", None)
+    JobScheduler.ticked_at = time.monotonic()
+    app.keeper = Keeper("beat", None, alive=_alive)
     app.keeper.start()
     try:
         Beat(app=app, scheduler=JobScheduler, max_interval=tick_seconds(), loglevel=settings().log_level).run()

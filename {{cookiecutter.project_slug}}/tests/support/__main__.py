@@ -18,4 +18,9 @@ if file := os.environ.get("CLOCK"):
     from tests.support.clock import follow
 
     follow(Path(file))
+# A file, in whose presence the loop of this process stands still.
+if file := os.environ.get("WEDGE"):
+    from tests.support import wedge
+
+    wedge.follow(Path(file))
 main()

@@ -1,0 +1,29 @@
+"""A loop that stands still: once a file is there, a worker's consumer or beat's own loop blocks and never goes on."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import signals
+
+
+def follow(file: Path) -> None:
+    """Let this process's loop look for the file, several times a second, as long as it turns."""
+
+    def stand_still() -> None:
+        while file.exists():
+            time.sleep(1)
+
+    @signals.worker_ready.connect(weak=False)
+    def in_a_worker(sender: Any, **_: Any) -> None:
+        sender.hub.timer.call_repeatedly(0.2, stand_still)
+
+    @signals.beat_init.connect(weak=False)
+    def in_a_beat(sender: Any, **_: Any) -> None:
+        tick = sender.scheduler.tick
+
+        def slow_tick(*args: Any, **kwargs: Any) -> float:
+            stand_still()
+            return float(tick(*args, **kwargs))
+
+        sender.scheduler.tick = slow_tick
