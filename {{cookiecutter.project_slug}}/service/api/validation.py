@@ -3,8 +3,10 @@
 Theirs print the schema and repeat what was sent; these name the field and say what was expected.
 """
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +21,10 @@ from service.errors import InvalidRequest
 
 # Characters of what was sent that an answer repeats at most.
 ECHO = 40
+
+# Bytes of a body that is read at once; larger ones take turns in a thread.
+SMALL = 16 * 1024
+LARGE = ThreadPoolExecutor(1, "large-bodies")
 
 # Levels of a JSON body; what an operation takes has two or three.
 MAX_DEPTH = 32
@@ -53,19 +59,13 @@ class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no 
 
     async def _parse(self, stream: Any, scope: Scope) -> Any:
         raw = b"".join([part async for part in stream])
-        try:
-            return json.loads(raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
-        except UnicodeDecodeError as error:
-            raise InvalidRequest("expected the body to be UTF-8, got: other bytes", field="body") from error
-        except RecursionError as error:
-            raise _too_deep() from error
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            raise InvalidRequest(f"expected the body to be JSON, got: {error.msg} ({where})", field="body") from error
-        except ValueError as error:
-            raise InvalidRequest("expected numbers of a sensible length", field="body") from error
+        if len(raw) < SMALL:
+            return self._read(raw)
+        # Beside the event loop, one at a time: a large body can take a second, and nobody else should wait for it.
+        return await asyncio.get_running_loop().run_in_executor(LARGE, self._read, raw)
 
-    def _validate(self, body: Any) -> None:
+    def _read(self, raw: bytes) -> Any:
+        body = _load(raw)
         shallow(body)
         # Before the schema, which could say this only as a pattern.
         for path, text in strings(body):
@@ -73,6 +73,10 @@ class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no 
                 name = short(path) or "body"
                 raise InvalidRequest(f"expected {name} to hold no null and no half characters", field=name)
         check(body, self._schema)
+        return body
+
+    def _validate(self, body: Any) -> None:
+        """It was, as it was read."""
 
 
 class Parameters(ParameterValidator):  # type: ignore[misc]
@@ -159,6 +163,20 @@ def short(text: str) -> str:
 
 def _too_deep() -> InvalidRequest:
     return InvalidRequest(f"expected the body to be nested at most {MAX_DEPTH} levels deep, got: more", field="body")
+
+
+def _load(raw: bytes) -> Any:
+    try:
+        return json.loads(raw.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("expected the body to be UTF-8, got: other bytes", field="body") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidRequest(f"expected the body to be JSON, got: {error.msg} ({where})", field="body") from error
+    except ValueError as error:
+        raise InvalidRequest("expected numbers of a sensible length", field="body") from error
 
 
 def _refusal(fault: Any, field: str) -> InvalidRequest:

@@ -26,7 +26,7 @@ def deliver(self: FastTask, message: str) -> str:
         delivery.tell(row, "delivery failed" if tries < len(WEBHOOK_WAITS) else "delivery given up", str(error), by)
         wait: float = WEBHOOK_WAITS[min(tries, len(WEBHOOK_WAITS) - 1)]
         # A little longer each, so that what failed together does not come together.
-        wait = max(wait, getattr(error, "retry_after", None) or 0.0) * random.uniform(1, 1.1)  # noqa: S311
+        wait = max(wait, getattr(error, "retry_after", None) or 0.0) * random.uniform(1, 1.1)  # noqa: S311 - jitter
         raise self.retry(exc=error, countdown=wait) from error
     except Postpone as error:
         if present - self.job.row.created_at < timedelta(seconds=WEBHOOK_AGE):
