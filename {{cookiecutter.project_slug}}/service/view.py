@@ -1,9 +1,10 @@
 """A job as the world sees it: the same for the API, the command line and webhooks."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from service.jobs.model import Event, Job, Task
+from service.jobs.model import Event, Job, Process, Task
 from service.jobs.query import QueueStatus
 
 
@@ -78,18 +79,26 @@ def queue(status: QueueStatus) -> dict[str, Any]:
         "name": status.name,
         "depth": status.depth,
         "running": status.running,
+        "dead_letters": status.dead_letters,
         "oldest_seconds": round(status.oldest_seconds, 3),
-        "paused": status.paused_at is not None,
-        "paused_at": moment(status.paused_at),
-        "paused_by": status.paused_by,
-        "workers": [
-            {
-                "id": process.id,
-                "version": process.version,
-                "host": process.host,
-                "started_at": moment(process.started_at),
-                "seen_at": moment(process.seen_at),
-            }
-            for process in status.workers
-        ],
+        "paused": status.paused is not None,
+        "paused_at": moment(status.paused.paused_at) if status.paused else None,
+        "paused_by": status.paused.by if status.paused else None,
+        "workers": [process(worker) for worker in status.workers],
+    }
+
+
+def queues(statuses: Iterable[QueueStatus], beats: Iterable[Process]) -> dict[str, Any]:
+    """Every queue, and who keeps the schedule."""
+    return {"queues": [queue(status) for status in statuses], "beats": [process(beat) for beat in beats]}
+
+
+def process(row: Process) -> dict[str, Any]:
+    """A worker or a beat, and when it was last heard of."""
+    return {
+        "id": row.id,
+        "version": row.version,
+        "host": row.host,
+        "started_at": moment(row.started_at),
+        "seen_at": moment(row.seen_at),
     }

@@ -58,6 +58,7 @@ def upgrade() -> None:
     _partial_index("ix_jobs_running", ["worker", "deadline"], "state = 'running'")
     _partial_index("ix_jobs_waiting_for", ["waiting_for", "id"], "waiting_for IS NOT NULL")
     _partial_index("ix_jobs_failed", ["id"], "state = 'failed'")
+    _partial_index("ix_jobs_dead_letters", ["queue"], "state = 'failed'")
     _partial_index("ix_jobs_ended", ["ended_at"], "ended_at IS NOT NULL")
     _partial_index("uq_jobs_idempotency", ["client", "idempotency_key"], "idempotency_key IS NOT NULL", unique=True)
     op.create_index("ix_jobs_client", "jobs", ["client", "id"])

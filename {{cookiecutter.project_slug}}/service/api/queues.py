@@ -7,7 +7,7 @@ from service.jobs import operate, query
 
 def index() -> Answer:
     """Show every queue."""
-    return answer({"queues": [view.queue(status) for status in query.queues()]})
+    return answer(view.queues(query.queues(), query.alive("beat")))
 
 
 def pause(name: str, user: str) -> Answer:

@@ -7,7 +7,7 @@ from service.cli.jobs import OPERATOR
 from service.cli.output import as_json, operator, show
 from service.jobs import operate, query
 
-COLUMNS = ("name", "depth", "running", "oldest_seconds", "paused", "workers")
+COLUMNS = ("name", "depth", "running", "dead_letters", "oldest_seconds", "paused", "workers")
 
 
 @click.group()
@@ -20,10 +20,9 @@ def queues() -> None:
 @operator
 def list_(as_json: bool) -> None:
     """List queues with what waits, what runs and who works."""
-    rows = [view.queue(status) for status in query.queues()]
-    if not as_json:
-        rows = [row | {"workers": len(row["workers"])} for row in rows]
-    show(rows if not as_json else {"queues": rows}, as_json, COLUMNS)
+    seen = view.queues(query.queues(), query.alive("beat"))
+    rows = [row | {"workers": len(row["workers"])} for row in seen["queues"]]
+    show(seen if as_json else rows, as_json, COLUMNS)
 
 
 @queues.command()

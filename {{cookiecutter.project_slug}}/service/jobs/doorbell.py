@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import deque
+from typing import Any
 
 import structlog
 from celery import Celery
@@ -17,12 +18,16 @@ from service import NAME
 from service.config import settings
 from service.database import fork_gate
 from service.jobs.model import Job
+from service.observe import metrics
 
 log = structlog.get_logger()
 
 # Seconds: to connect or to get one answer from the broker, and between two tries while it is down.
 BROKER_TIMEOUT = 0.5
 RETRY_SECONDS = 1.0
+
+# What every message is: of a row, without a result, and sent once.
+DOORBELL: dict[str, Any] = {"headers": {"durable": True}, "ignore_result": True, "retry": False}
 
 # Doorbells kept while the broker is down; the reconciler rings for what falls off.
 BACKLOG = 10_000
@@ -50,17 +55,10 @@ class Bell:
         """
         try:
             producer = self._producer or self._connect()
-            self._app.send_task(
-                task,
-                task_id=job_id,
-                queue=broker_queue(queue),
-                producer=producer,
-                headers={"durable": True},
-                countdown=delay or None,
-                ignore_result=True,
-                retry=False,
-            )
+            where = {"queue": broker_queue(queue), "producer": producer, "countdown": delay or None}
+            self._app.send_task(task, task_id=job_id, **where, **DOORBELL)
         except Exception:
+            metrics.count("doorbell.failed")
             self.close()
             raise
 

@@ -103,6 +103,7 @@ class Job(Base):
         _partial("ix_jobs_running", "worker", "deadline", where="state = 'running'"),
         _partial("ix_jobs_waiting_for", "waiting_for", "id", where="waiting_for IS NOT NULL"),
         _partial("ix_jobs_failed", "id", where="state = 'failed'"),
+        _partial("ix_jobs_dead_letters", "queue", where="state = 'failed'"),
         _partial("ix_jobs_ended", "ended_at", where="ended_at IS NOT NULL"),
         _partial("uq_jobs_idempotency", "client", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
         Index("ix_jobs_client", "client", "id"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
@@ -27,14 +26,14 @@ class Page:
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """One queue as it stands; `depth` stops counting at 10,000, `oldest_seconds` is the longest wait past its time."""
+    """One queue as it stands; counts stop at 10,000, `oldest_seconds` is the longest wait past its time."""
 
     name: str
     depth: int
     running: int
+    dead_letters: int
     oldest_seconds: float
-    paused_at: datetime | None
-    paused_by: str | None
+    paused: PausedQueue | None
     workers: Sequence[Process]
 
 
@@ -97,10 +96,17 @@ def events(job_id: str, client: str | None) -> Sequence[Event]:
 
 def queues() -> list[QueueStatus]:
     """Every queue of the policy, with its living workers."""
+    workers = alive("worker")
     with standalone() as session:
         paused = {row.name: row for row in session.scalars(select(PausedQueue))}
-        alive = session.scalars(select(Process).where(Process.seen_at > presumed_dead()).order_by(Process.id)).all()
-        return [_queue(session, name, paused.get(name), alive) for name in settings().queues]
+        return [_queue(session, name, paused.get(name), workers) for name in settings().queues]
+
+
+def alive(role: str) -> Sequence[Process]:
+    """The processes of a role that were heard of, "worker" or "beat"."""
+    query = select(Process).where(Process.role == role, Process.seen_at > presumed_dead()).order_by(Process.id)
+    with standalone() as session:
+        return session.scalars(query).all()
 
 
 def waiting(session: Session, client: str, cap: int) -> int:
@@ -118,18 +124,13 @@ def _count(session: Session, *where: ColumnElement[bool], cap: int = COUNT_CAP) 
     return session.scalar(select(func.count()).select_from(capped)) or 0
 
 
-def _queue(session: Session, name: str, paused: PausedQueue | None, alive: Sequence[Process]) -> QueueStatus:
+def _queue(session: Session, name: str, paused: PausedQueue | None, workers: Sequence[Process]) -> QueueStatus:
+    states = (is_waiting, is_running, is_in(State.FAILED))
+    depth, running, dead = (_count(session, Job.queue == name, state) for state in states)
     oldest = select(Job.run_at, now()).where(Job.queue == name, is_waiting).order_by(Job.run_at).limit(1)
     first = session.execute(oldest).first()
-    return QueueStatus(
-        name=name,
-        depth=_count(session, Job.queue == name, is_waiting),
-        running=_count(session, Job.queue == name, is_running),
-        oldest_seconds=max(0.0, (first[1] - first[0]).total_seconds()) if first else 0.0,
-        paused_at=paused.paused_at if paused else None,
-        paused_by=paused.by if paused else None,
-        workers=[process for process in alive if process.queue == name],
-    )
+    waited = max(0.0, (first[1] - first[0]).total_seconds()) if first else 0.0
+    return QueueStatus(name, depth, running, dead, waited, paused, [each for each in workers if each.queue == name])
 
 
 def _explain(session: Session, rows: Sequence[Job]) -> None:

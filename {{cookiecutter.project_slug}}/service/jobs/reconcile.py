@@ -14,7 +14,8 @@ from service.database import now, standalone
 from service.jobs import casualties, processes
 from service.jobs.doorbell import Bell
 from service.jobs.model import Job, PausedQueue, is_waiting
-from service.jobs.query import COUNT_CAP
+from service.jobs.query import COUNT_CAP, alive, queues
+from service.observe import metrics
 from service.queues import SWEEP_ROWS
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ def sweep(process: str, bell: Bell, *, may_bury: bool) -> bool:
         _ring_due(bell)
     if found.unanswered:
         _ring_unanswered(bell)
+    metrics.look(lambda: (queues(), len(alive("beat"))))
     return True
 
 

@@ -1,0 +1,46 @@
+"""Metrics for whoever comes and fetches them: the gauges of the store, and what this process has served."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from service.api.answer import Answer
+from service.api.contract import METHODS
+from service.jobs import query
+from service.observe import metrics, names
+
+
+class Store(Collector):
+    """The gauges of names.py in Prometheus's spelling, looked up whenever somebody asks."""
+
+    def collect(self) -> Iterable[Metric]:
+        words = "As GET /v1/queues shows it."
+        made = {name: GaugeMetricFamily(name.replace(".", "_"), words, labels=of) for name, of in names.GAUGES.items()}
+        for name, value, tags in metrics.gauges(query.queues(), len(query.alive("beat"))):
+            made[name].add_metric(list(tags.values()), value)
+        return made.values()
+
+
+REGISTRY = CollectorRegistry()
+REGISTRY.register(Store())
+REQUESTS = Counter("api_requests", "Requests served.", names.REQUEST, registry=REGISTRY)
+DURATION = Histogram("api_duration_seconds", "Seconds until the answer.", ("method", "operation"), registry=REGISTRY)
+
+
+def index() -> Answer:
+    """Show all of them in Prometheus's text format."""
+    return generate_latest(REGISTRY), 200, {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+
+
+def served(operation: str, method: str, status: int, seconds: float) -> dict[str, str]:
+    """Count a request; gives its tags. Callers choose methods, so one that the specification has not is "other"."""
+    method = method if method.lower() in METHODS else "other"
+    tags = {"status": f"{status}", "method": method, "operation": operation.removeprefix("service.api.") or "none"}
+    REQUESTS.labels(**tags).inc()
+    DURATION.labels(method, tags["operation"]).observe(seconds)
+    metrics.count("api.requests", **tags)
+    metrics.distribution("api.duration", seconds, **tags)
+    return tags
