@@ -80,11 +80,6 @@ class JobScheduler(Scheduler):
             self.reserve(entry)
         log.info("periodic job submitted", entry=entry.name, job_id=row.id)
 
-    @property
-    def info(self) -> str:
-        """What beat's banner says of the schedule."""
-        return f"    . entries -> {', '.join(SCHEDULE)}"
-
 
 def _alive() -> bool:
     """Whether beat's loop turns."""
@@ -105,7 +100,9 @@ def run() -> int:
     app.keeper = Keeper("beat", None, alive=_alive)
     app.keeper.start()
     try:
-        Beat(app=app, scheduler=JobScheduler, max_interval=tick_seconds(), loglevel=settings().log_level).run()
+        Beat(
+            app=app, scheduler=JobScheduler, max_interval=tick_seconds(), loglevel=settings().log_level, quiet=True
+        ).run()
     finally:
         app.keeper.stop()
     return 0

@@ -1,7 +1,7 @@
 """The application: Connexion on Flask, built from `openapi.yaml`, and the start of its process."""
 
 import json
-import sys
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -60,8 +60,7 @@ def run() -> None:
 
     Raises:
         WrongSettings: tokens are missing or malformed.
-        StartRefused: the database is away or too old.
-        SystemExit: the address is taken; with a sentence.
+        StartRefused: the database is away or too old, or the address is taken.
     """
     keyring = auth.keyring()
     log.info("limits", requests=limits.describe(settings()), waiting_jobs=settings().max_waiting_jobs)
@@ -70,7 +69,7 @@ def run() -> None:
     listening = server.listen(settings().host, settings().port)
     for _, held in keyring.entries():
         if held.standing != "good":
-            log.warning("token " + held.standing, client=held.client, token=held.name, last_day=str(held.last_day))
+            log.warning("token " + held.standing, client=held.client, token_name=held.name, last_day=str(held.last_day))
     if not keyring.entries():
         token, entry = mint("dev", SCOPES, name="this-run")
         keyring.add(entry)
@@ -87,9 +86,9 @@ async def _lifespan(_: ConnexionMiddleware) -> AsyncIterator[None]:
 
 def _greet(address: str, token: str) -> None:
     # Not a log line: it holds a secret, and is for the person at the terminal.
-    sys.stdout.write(
+    text = (
         f"API_TOKENS is not set, so here is a token for this run:\n"
         f"  curl -i {address}/v1/jobs -H 'Authorization: Bearer {token}'\n"
         f"Documentation: {address}/docs\n"
     )
-    sys.stdout.flush()
+    os.write(1, text.encode())

@@ -46,7 +46,7 @@ def bearer(token: str, request: "ConnexionRequest") -> dict[str, Any] | None:
     entry = keyring().find(token)
     if entry is None:
         return None
-    bind(client=entry.client, token=entry.name or None)
+    bind(client=entry.client, token_name=entry.name or None)
     needed = scopes()[request.scope["extensions"]["connexion_routing"]["operation_id"]]
     if not entry.scopes & {needed, ADMIN}:
         raise Forbidden(f"expected a token with the scope {needed}, got: {', '.join(sorted(entry.scopes))}")

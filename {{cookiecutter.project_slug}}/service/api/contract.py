@@ -26,6 +26,12 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 @functools.cache
+def words() -> frozenset[str]:
+    """The names that its paths are made of."""
+    return frozenset(name for path in specification()["paths"] for name in path.split("/"))
+
+
+@functools.cache
 def scopes() -> dict[str, str]:
     """The scope that each operation needs, by `operationId`; OpenAPI 3.0 has no place for it beside a bearer token."""
     return {what["operationId"]: what["x-scope"] for _, _, what in operations() if "x-scope" in what}

@@ -9,9 +9,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.contract import words
 from service.api.tokens import TOKEN
 from service.errors import InvalidRequest
 from service.observe import context
+from service.queues import QUEUES
 
 log = structlog.get_logger()
 
@@ -19,6 +21,9 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Names between single slashes. Connexion's routers and Flask's differ over anything else: one redirects to the Host
 # that the caller sent, another skips the token.
 PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
+# What a path may hold, in the log, beside the names of the specification.
+SHOWN = {"docs", *QUEUES}
+ID = re.compile(r"[0-9A-Fa-f-]{36}")
 PROBES = ("/health/live", "/health/ready")
 SAFE = {
     "Cache-Control": "no-store",
@@ -64,10 +69,11 @@ class Envelope:
             await self.app(scope, receive, finish)
         finally:
             speak = log.debug if path in PROBES else log.info
-            milliseconds = round((time.monotonic() - started) * 1000, 1)
-            # A token in the wrong place must not come to light in the log.
-            path = TOKEN.sub("TOKEN", path)
-            speak("request served", method=scope["method"], path=path, status=status, milliseconds=milliseconds)
+            duration = round(time.monotonic() - started, 4)
+            # Whatever else stands in a path, a token in the wrong place for one, must not come to light in the log.
+            known = words() | SHOWN
+            path = "/".join(name if name in known or ID.fullmatch(name) else "…" for name in path.split("/"))
+            speak("request served", method=scope["method"], path=path, status=status, duration=duration)
 
 
 class PlainPaths:

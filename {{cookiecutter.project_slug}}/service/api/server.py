@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from service.api.connection import Connection, Places
 from service.config import settings
+from service.errors import StartRefused
 
 log = structlog.get_logger()
 
@@ -28,14 +29,15 @@ def listen(host: str, port: int) -> socket.socket:
     """Take the address; port 0 is any that is free.
 
     Raises:
-        SystemExit: it cannot be had; with a sentence.
+        StartRefused: it cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         made = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         said = "another process is there" if error.errno == errno.EADDRINUSE else str(error.strerror or error)
-        sys.exit(f"expected to listen on {host} port {port}, got: {said}; stop it, or set HOST and PORT")
+        remedy = "stop it, or set HOST and PORT"
+        raise StartRefused(f"expected to listen on {host} port {port}, got: {said}; {remedy}") from error
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return made
 

@@ -50,6 +50,8 @@ def main() -> None:
     from service.config import WrongSettings
     from service.errors import StartRefused
 
+    # A role has its own output in place of this; what it says to whoever started it goes here.
+    stderr = sys.stderr
     try:
         sys.exit(cli.main(prog_name=NAME, standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -58,8 +60,8 @@ def main() -> None:
     except click.Abort:
         sys.exit(1)
     except WrongSettings as error:
-        click.echo(f"The settings cannot be used:\n{error}", err=True)
+        click.echo(f"The settings cannot be used:\n{error}", stderr)
         sys.exit(2)
     except (Refused, StartRefused) as error:
-        click.echo(f"{error}", err=True)
+        click.echo(f"{error}", stderr)
         sys.exit(1)

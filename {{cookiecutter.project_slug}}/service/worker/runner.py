@@ -45,7 +45,7 @@ def run(task: "DurableTask", job_id: str) -> None:
     context.bind(**row.context, queue=row.queue, attempt=row.attempt, client=row.client)
     started = time.monotonic()
     said = _attempt(task, row)
-    log.info(f"job {said}", seconds=round(time.monotonic() - started, 3))
+    log.info(f"job {said}", duration=round(time.monotonic() - started, 3))
 
 
 def _attempt(task: "DurableTask", row: Job) -> str:

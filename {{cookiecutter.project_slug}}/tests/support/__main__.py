@@ -18,6 +18,10 @@ if file := os.environ.get("CLOCK"):
     from tests.support.clock import follow
 
     follow(Path(file))
+if os.environ.get("UNREDACTED"):
+    from tests.support.unredacted import open_books
+
+    open_books()
 # A file, in whose presence the loop of this process stands still.
 if file := os.environ.get("WEDGE"):
     from tests.support import wedge

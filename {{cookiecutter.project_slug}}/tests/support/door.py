@@ -22,6 +22,8 @@ def open_door() -> None:
 
 
 def create(body: dict[str, Any], user: str) -> Answer:
-    """Accept a job."""
+    """Accept a job, or fail in a way that nobody foresaw."""
+    if "fault" in body:
+        raise ValueError(body["fault"])
     options = {name: body.get(name) for name in ("run_at", "callback_url")}
     return accept(body["task"], body["arguments"], client=user, **options)

@@ -1,0 +1,70 @@
+"""The way out for lines: whoever writes one never waits for whoever reads them."""
+
+import os
+import queue
+import select
+import threading
+from collections.abc import Callable
+
+# Lines kept while nobody reads; those that come then are counted instead.
+BACKLOG = 2000
+
+
+class Pipe:
+    """A file descriptor and the thread that writes to it: a reader that stops must not stop the work with it.
+
+    `lost` makes the line that says how many there were which nobody will read.
+    """
+
+    def __init__(self, descriptor: int, lost: Callable[[int], bytes]) -> None:
+        self._descriptor, self._lost_line = descriptor, lost
+        self._begin()
+        # A forked child has none of its parent's threads, and its parent writes what its parent was given.
+        os.register_at_fork(after_in_child=self._begin)
+
+    def put(self, line: bytes) -> None:
+        """Leave a line to the thread; never blocks, not even in a signal's handler."""
+        if not self._thread.is_alive():
+            self._start()
+        if self._lines.qsize() >= BACKLOG:
+            self._lost += 1
+        else:
+            self._lines.put(line)
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until what was put is written; gives whether all of it was."""
+        written = threading.Event()
+        self._lines.put(written)
+        return self._thread.is_alive() and written.wait(seconds)
+
+    def _begin(self) -> None:
+        # Its `put` is one step even to a signal's handler; a queue with a bound of its own is not.
+        self._lines: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
+        self._lost = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            line = self._lines.get()
+            if isinstance(line, threading.Event):
+                line.set()
+                continue
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                self._write(self._lost_line(lost))
+            self._write(line)
+
+    def _write(self, line: bytes) -> None:
+        while line:
+            try:
+                line = line[os.write(self._descriptor, line) :]
+            except BlockingIOError:
+                # Whoever shares the descriptor asked it not to wait; this thread has nothing else to do.
+                select.select([], [self._descriptor], [])
+            except OSError:
+                self._lost += 1
+                return

@@ -1,0 +1,251 @@
+"""What real processes let be seen: one form of line for all of them, errors once each, and no secret anywhere."""
+
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from celery.schedules import crontab
+from sqlalchemy import update
+
+from service import NAME, database
+from service.beat import JobScheduler
+from service.jobs import Job, State, submit
+from service.queues import MAX_CRASHES, MAX_LOSSES, SCHEDULE
+from service.worker import app
+from tests.integration.test_commands import command
+from tests.support.callers import Api
+from tests.support.door import PATH
+from tests.support.sentry import Sentry
+from tests.support.stack import ROOT, Stack, until
+
+EVERYWHERE = {"timestamp", "level", "event", "logger", "service", "version", "environment", "role"}
+
+# Every way in which an attempt of `spills.spill` ends, and the state that its job comes to.
+WAYS = {
+    "succeed": State.SUCCEEDED,
+    "retry": State.SUCCEEDED,
+    "fail": State.FAILED,
+    "integrity": State.FAILED,
+    "url": State.FAILED,
+    "crash": State.FAILED,
+    "memory": State.FAILED,
+    "exit": State.FAILED,
+}
+
+
+@pytest.fixture
+def sentry(stack: Stack) -> Iterator[Sentry]:
+    """A Sentry that every process of the stack reports to."""
+    with Sentry() as made:
+        stack.environment |= {"SENTRY_DSN": made.dsn, "PYTHONWARNINGS": "default"}
+        yield made
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    """The log of a role; a line that is none fails the test."""
+    return [json.loads(line) for line in log.read_bytes().splitlines()]
+
+
+def test_every_role_writes_lines_of_one_form_and_nothing_else(stack: Stack) -> None:
+    worker, beat, api = stack.start("worker", "fast"), stack.start("beat"), Api(stack)
+    with api.client() as client:
+        body = {"task": "spills.spill", "arguments": {"secret": "x"}}
+        answer = client.post(PATH, json=body, headers={"X-Request-Id": "from-the-caller"})
+    stack.ended(job_id := answer.json()["id"])
+    stack.ended(stack.submit("trials.deadly", times=1, how="exit").id)
+    until(lambda: beat.said("beat"))
+    assert [role.stop() for role in stack.roles] == [0, 0, 0]
+    for role in stack.roles:
+        for line in lines(role.log):
+            assert line.keys() >= EVERYWHERE, line
+            assert (line["service"], line["version"], line["environment"]) == (NAME, "test", "test")
+    (served,) = [line for line in lines(api.role.log) if line["event"] == "request served"]
+    assert (served["role"], served["path"], served["client"]) == ("api", PATH, "shop")
+    done = [line for line in lines(worker.log) if line["event"] == "job succeeded" and line["job_id"] == job_id]
+    (line,) = done
+    assert line["request_id"] == served["request_id"] == "from-the-caller"
+    assert (line["role"], line["task"], line["queue"], line["attempt"], line["client"]) == (
+        "worker-fast", "spills.spill", "fast", 1, "shop",
+    )  # fmt: skip
+    assert 0 <= line["duration"] < 20
+    printed = [line for line in lines(worker.log) if line["event"].startswith("printed")]
+    assert {(line["where"].partition(":")[0], line["job_id"]) for line in printed} == {("service.tasks.spills", job_id)}
+    (crash,) = [line for line in lines(worker.log) if line["event"] == "job crashed"]
+    assert crash["task"] == "trials.deadly"
+
+
+class TestSecrets:
+    """Planted in every header, argument, URL and exception, and looked for in all that is written or sent."""
+
+    def plant(self, stack: Stack, secret: str) -> str:
+        """Use the service in every way with `secret` in it; gives all that its processes wrote."""
+        environment = {"LOG_LEVEL": "DEBUG"}
+        worker = stack.start("worker", "fast", **environment)
+        api = Api(stack, **environment)
+        with api.client() as client:
+            rows = {}
+            for how in WAYS:
+                body = {"task": "spills.spill", "arguments": {"secret": secret, "how": how}}
+                rows[how] = client.post(PATH, json=body).json()["id"]
+            self.knock(client, secret)
+        ended = stack.ended(*rows.values(), seconds=60)
+        assert {how: row.state for how, row in zip(WAYS, ended, strict=True)} == WAYS
+        # For those who may read it, the row has the error whole.
+        assert f"message-{secret}" in (ended[2].error_message or "")
+        assert f"cause-{secret}" in (ended[2].traceback or "")
+        self.schedule(stack, secret)
+        beat = stack.start("beat", **environment)
+        until(lambda: beat.log.read_text().count("\n") >= 2)
+        written = [self.run(stack, secret, **environment)]
+        for role in stack.roles:
+            role.stop()
+        return "\n".join([*written, *(role.log.read_text() for role in (worker, api.role, beat))])
+
+    def knock(self, client: httpx.Client, secret: str) -> None:
+        """Say it to the API, where it is known and where it is not."""
+        for name in ("Authorization", "Cookie", "X-Api-Key", "X-Request-Id", "Idempotency-Key", "User-Agent"):
+            client.get("/v1/jobs", headers={name: f"header {secret}"})
+        client.get(f"/v1/jobs?state={secret}&cursor={secret}")
+        client.get(f"/v1/{secret}/of/http://user:{secret}@host")
+        client.post("/v1/notifications", json={"url": f"http://u:{secret}@127.0.0.1:9/?q={secret}", "message": secret})
+        client.post("/v1/reports", json={"title": secret, "rows": secret, secret: secret})
+        client.post("/v1/reports", content=f"{secret}{{", headers={"Content-Type": "application/json"})
+        broken = client.post(PATH, json={"fault": f"fault-{secret}"})
+        assert broken.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+
+    def schedule(self, stack: Stack, secret: str) -> None:
+        """Let a run of the schedule fail with it."""
+        (name,) = SCHEDULE
+        row = submit("spills.spill", {"secret": secret, "how": "fail"}, client="beat", idempotency_key=f"{name}@now")
+        stack.ended(row.id)
+
+    def run(self, stack: Stack, secret: str, **environment: str) -> str:
+        """Give it to commands; what they log is on standard error."""
+        arguments = json.dumps({"secret": secret, "how": "fail"})
+        away = {"DATABASE_URL": f"postgresql://user:{secret}@127.0.0.1:1/service", **environment}
+        said = [command(stack, "tasks", "run", "spills.spill", arguments, "--wait", **environment).stderr]
+        for words in (("check",), ("jobs", "list"), ("worker", "fast"), ("api",), ("beat",)):
+            done = command(stack, *words, **away)
+            assert done.returncode == 1
+            said += [done.stdout, done.stderr]
+        return "\n".join(said)
+
+    def test_none_comes_to_light(self, stack: Stack, sentry: Sentry) -> None:
+        secret = f"s3cr3t{secrets.token_hex(8)}"
+        written = self.plant(stack, secret)
+        found = [line for line in written.splitlines() if secret in line]
+        assert not found, "\n".join(found)[:5000]
+        until(lambda: len(sentry.events) >= sum(state is State.FAILED for state in WAYS.values()) + 3)
+        assert not [body for body in sentry.bodies if secret in body]
+
+    def test_each_would_without_the_allow_list(self, stack: Stack, sentry: Sentry) -> None:
+        secret = f"s3cr3t{secrets.token_hex(8)}"
+        stack.environment |= {"UNREDACTED": "yes"}
+        written = self.plant(stack, secret)
+        places = (
+            "field",
+            "list",
+            "bound",
+            "text",
+            "argument",
+            "print",
+            "stderr",
+            "warning",
+            "cause",
+            "message",
+            "note",
+        )
+        assert [place for place in places if f"{place}-{secret}" not in written] == []
+        until(lambda: f"message-{secret}" in "".join(sentry.bodies))
+
+
+class TestSentry:
+    """What Sentry is told, and what is kept from it."""
+
+    def test_each_dead_letter_is_one_event_whoever_buried_it(self, stack: Stack, sentry: Sentry) -> None:
+        stack.start("worker", "fast", OUTBOUND_ALLOW="")
+        poison = stack.submit("trials.deadly")
+        late = stack.submit("trials.stubborn")
+        wrong, again = stack.submit("trials.broken"), stack.submit("trials.flaky", failures=2)
+        url = submit("notifications.send", {"url": "http://127.0.0.1:9/", "message": "x"}, client="shop")
+        rows = stack.ended(poison.id, late.id, wrong.id, again.id, url.id, seconds=60)
+        assert [row.state for row in rows].count(State.FAILED) == 4
+        until(lambda: all(sentry.of(row.id) for row in rows if row.state is State.FAILED))
+        stack.roles[0].stop()
+        assert sentry.of(again.id) == []
+        assert rows[0].crashes == MAX_CRASHES
+        said = [(event["tags"]["error"], len(sentry.of(row.id))) for row in rows for event in sentry.of(row.id)]
+        assert said == [("poison", 1), ("timeout", 1), ("ValueError", 1), ("UpstreamRefused", 1)]
+        (event,) = sentry.of(wrong.id)
+        assert (event["release"], event["environment"], event["server_name"]) == ("test", "test", "worker-fast")
+        assert event["contexts"]["job"] == {
+            "job_id": wrong.id, "task": "trials.broken", "queue": "fast", "attempt": 1, "client": "internal",
+            "error": "ValueError",
+        }  # fmt: skip
+        (raised,) = event["exception"]["values"]
+        assert raised["type"] == "ValueError"
+        assert raised["stacktrace"]["frames"][-1]["function"] == "broken"
+        assert not {"value", "vars"} & {*raised, *raised["stacktrace"]["frames"][-1]}
+
+    def test_a_job_that_ten_workers_lost_is_one_event_of_who_found_it(self, stack: Stack, sentry: Sentry) -> None:
+        row = stack.submit("trials.sleep", seconds=60)
+        with database.transaction() as session:
+            session.execute(update(Job).where(Job.id == row.id).values(losses=MAX_LOSSES - 1))
+        worker, beat = stack.start("worker", "slow"), stack.start("beat")
+        until(lambda: stack.job(row.id).state is State.RUNNING)
+        worker.kill()
+        stack.ended(row.id)
+        (event,) = until(lambda: sentry.of(row.id))
+        assert (event["tags"]["error"], event["server_name"]) == ("lost", "beat")
+        assert beat.stop() == 0
+        assert len(sentry.of(row.id)) == 1
+
+    def test_what_nobody_foresaw_in_the_api_is_one_event_with_the_request(self, stack: Stack, sentry: Sentry) -> None:
+        api = Api(stack)
+        with api.client() as client:
+            answer = client.post(PATH, json={"fault": "x"})
+            client.post(PATH, json={"task": "no.such", "arguments": {}})
+            client.get("/v1/nothing")
+        assert answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR
+        api.role.stop()
+        (event,) = sentry.events
+        assert event["tags"]["request_id"] == answer.json()["request_id"]
+        assert (event["server_name"], event["exception"]["values"][0]["type"]) == ("api", "ValueError")
+
+    def test_a_run_of_the_schedule_checks_in_as_its_job_goes(self, stack: Stack, sentry: Sentry) -> None:
+        worker = stack.start("worker", "fast")
+        ((name, (task, line)),) = SCHEDULE.items()
+        app.conf.beat_schedule = {name: {"task": task, "schedule": crontab.from_string(line)}}
+        scheduler = JobScheduler(app=app, lazy=True)
+        scheduler.setup_schedule()
+        scheduler.apply_async(scheduler.schedule[name], advance=False)
+        (row,) = stack.jobs(task)
+        stack.ended(row.id)
+        # Not a run of the schedule, although it is the same task.
+        stack.ended(stack.submit(task).id)
+        until(lambda: len(sentry.check_ins) >= 2)
+        worker.stop()
+        assert [(each["monitor_slug"], each["status"]) for each in sentry.check_ins] == [
+            (name, "in_progress"), (name, "ok"),
+        ]  # fmt: skip
+        assert {each["check_in_id"] for each in sentry.check_ins} == {row.id.replace("-", "")}
+        assert sentry.check_ins[0]["monitor_config"]["schedule"] == {"type": "crontab", "value": line}
+
+    def test_without_an_address_it_is_not_even_imported(self, stack: Stack) -> None:
+        code = (
+            "import sys; from service import observe; from service.config import settings;"
+            "observe.start(settings(), 'worker-fast'); import service.worker.process, service.beat, service.api.app;"
+            "sys.exit('sentry_sdk' in sys.modules)"
+        )
+        assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=stack.environment, timeout=60).returncode == 0
+
+    def test_an_address_that_is_none_is_refused_with_the_remedy(self, stack: Stack) -> None:
+        refused = command(stack, "worker", "fast", SENTRY_DSN="https://no-key.example/1")
+        assert refused.returncode == 1
+        assert "expected SENTRY_DSN to be a project's address" in refused.stderr
