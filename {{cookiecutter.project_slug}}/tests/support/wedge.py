@@ -14,11 +14,9 @@ def follow(file: Path) -> None:
         while file.exists():
             time.sleep(1)
 
-    @signals.worker_ready.connect(weak=False)
     def in_a_worker(sender: Any, **_: Any) -> None:
         sender.hub.timer.call_repeatedly(0.2, stand_still)
 
-    @signals.beat_init.connect(weak=False)
     def in_a_beat(sender: Any, **_: Any) -> None:
         tick = sender.scheduler.tick
 
@@ -27,3 +25,6 @@ def follow(file: Path) -> None:
             return float(tick(*args, **kwargs))
 
         sender.scheduler.tick = slow_tick
+
+    signals.worker_ready.connect(in_a_worker, weak=False)
+    signals.beat_init.connect(in_a_beat, weak=False)
