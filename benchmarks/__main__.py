@@ -1,4 +1,4 @@
-"""`make bench`: rendering, starting, statements with 100,000 jobs waiting, and recovery from what breaks."""
+"""`make bench`: rendering, starting, statements with 100,000 jobs waiting, recovery from what breaks, and idling."""
 
 import os
 import shutil
@@ -25,6 +25,7 @@ def main() -> None:
         probing(service)
         backlog(service)
         recovery(service)
+        idling(service)
 
 
 def rendering(scratch: Path, service: Path) -> None:
@@ -76,6 +77,12 @@ def recovery(service: Path) -> None:
     """How fast the service is itself again when something is broken, with the settings that it is rendered with."""
     print("recovery, on SQLite", flush=True)
     run(str(service / ".venv/bin/python"), "-W", "ignore", "-m", "benchmarks.recovery", cwd=service, quiet=False)
+
+
+def idling(service: Path) -> None:
+    """What grows in Redis while nothing happens."""
+    print("idle, every role and a probe", flush=True)
+    run(str(service / ".venv/bin/python"), "-W", "ignore", "-m", "benchmarks.idle", cwd=service, quiet=False)
 
 
 def render(template: Path, target: Path) -> Path:
