@@ -6,8 +6,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Bytes, and seconds for them to arrive.
-MAX_BODY = 1024 * 1024
+from service.queues import MAX_ARGUMENTS
+
+# Bytes, twice those of the largest arguments, since JSON may be spaced; and seconds for them to arrive.
+MAX_BODY = 2 * MAX_ARGUMENTS
 BODY_SECONDS = 30
 
 JSON = "application/json"

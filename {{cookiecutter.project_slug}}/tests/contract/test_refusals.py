@@ -166,7 +166,7 @@ def test_content_type_in_other_words(usable: httpx.Client, content_type: str) ->
 
 
 def test_ten_megabytes(service: Service) -> None:
-    """A body over 1 MiB is refused by its announced length, without being read."""
+    """A body over 128 KiB is refused by its announced length, without being read."""
     with service.caller("operator") as operator:
         refused(operator.post(MOVE, content=move(queue="x" * 10**7), headers=JSON), 413, None)
         assert operator.get("/health/live").status_code == 200
