@@ -107,9 +107,10 @@ def jobs_done(stack: Stack, running: Service) -> Sequence[str]:
 
 def examine(folder: Path, url: str, seed: int, *options: str) -> int:
     """Run Schemathesis once; gives its exit code."""
-    command = [Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIGURATION.name, "run"]
-    given = ["--url", url, "--seed", f"{seed}", "--max-examples", f"{EXAMPLES}", *options]
-    return subprocess.run([*command, SPECIFICATION, *given], cwd=folder, check=False).returncode
+    program: list[str | Path] = [Path(sys.executable).with_name("schemathesis")]
+    command = ["--config-file", CONFIGURATION.name, "run", f"{SPECIFICATION}", "--url", url, "--seed", f"{seed}"]
+    given = ["--max-examples", f"{EXAMPLES}", *options]
+    return subprocess.run([*program, *command, *given], cwd=folder, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ SPECIFICATION = Path(service.__file__).with_name("openapi.yaml")
 # Its own would tidy up with ruff; the client works as it comes.
 CONFIGURATION = "post_hooks: []\n"
 
+NAME = "generated_client"
 SECONDS = 60.0
 
 
@@ -35,17 +36,17 @@ def generated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Generate the package; gives its name."""
     configuration = tmp_path / "configuration.yaml"
     configuration.write_text(CONFIGURATION)
-    command = [
+    command: list[str | Path] = [
         Path(sys.executable).with_name("openapi-python-client"),
         "generate",
         "--meta",
         "none",
         "--fail-on-warning",
     ]
-    where = ["--path", SPECIFICATION, "--config", configuration, "--output-path", tmp_path / "generated_client"]
-    subprocess.run([*command, *where], check=True, capture_output=True)
+    files: list[str | Path] = ["--path", SPECIFICATION, "--config", configuration, "--output-path", tmp_path / NAME]
+    subprocess.run([*command, *files], check=True, capture_output=True)
     monkeypatch.syspath_prepend(tmp_path)
-    return "generated_client"
+    return NAME
 
 
 def function(package: str, wanted: str) -> Any:
