@@ -68,8 +68,7 @@ def cancelled_processes(worker: str) -> list[tuple[int, float]]:
     """The processes of this worker whose job was cancelled, and how many seconds ago."""
     with standalone() as session:
         mine = (Job.worker == worker, is_running, Job.cancel_requested_at.is_not(None))
-        query = select(Job.pid, Job.cancel_requested_at, now()).where(*mine)
-        found = session.execute(query).all()
+        found = session.execute(select(Job.pid, Job.cancel_requested_at, now()).where(*mine)).all()
         return [(pid, (present - asked).total_seconds()) for pid, asked, present in found if pid and asked]
 
 

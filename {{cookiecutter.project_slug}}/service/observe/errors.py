@@ -33,7 +33,6 @@ KEPT_CHECK_IN = (
     "release",
     "monitor_config",
 )
-KEPT_MECHANISM = ("type", "handled", "exception_id", "parent_id", "source", "is_exception_group")
 KEPT_PLACE = ("filename", "function", "module", "lineno", "in_app")
 
 # What an event can be searched by.
@@ -96,19 +95,14 @@ def report(line: Mapping[str, object], error: BaseException | None) -> None:
     import sentry_sdk
     from sentry_sdk.utils import event_from_exception
 
-    event: Event = {"message": str(line["event"])}
-    hint: Hint = {REDACTED: True}
-    if error is None:
-        event["fingerprint"] = [str(line.get(name)) for name in ("event", "task", "error")]
-    else:
+    event: Any = {"message": line["event"], "fingerprint": [line.get(name) for name in ("event", "task", "error")]}
+    hint: Any = {}
+    if error is not None:
         event, hint = event_from_exception(error, client_options=sentry_sdk.get_client().options)
-    tags = {name: str(line[name]) for name in TAGS if name in line}
-    level: Any = "fatal" if line["level"] == "critical" else line["level"]
-    job = {name: line[name] for name in line if name in TAGS}
-    sentry_sdk.capture_event(
-        {**event, "level": level, "logger": str(line["logger"]), "tags": tags, "contexts": {"job": job}},
-        {**hint, REDACTED: True},
-    )
+    event["level"] = "fatal" if line["level"] == "critical" else line["level"]
+    job = {name: line[name] for name in TAGS if name in line}
+    event |= {"logger": line["logger"], "tags": job, "contexts": {"job": job}}
+    sentry_sdk.capture_event(event, {**hint, REDACTED: True})
 
 
 def check_in(slug: str, run: str, status: str, crontab: str, max_minutes: int) -> None:
@@ -137,7 +131,8 @@ def scrub(event: "Event", hint: "Hint") -> "Event":
         return {name: given[name] for name in KEPT_CHECK_IN if name in given}  # type: ignore[return-value]
     kept: Any = {name: given[name] for name in KEPT if name in given}
     if hint.get(REDACTED):
-        kept |= {name: given[name] for name in ("message", "fingerprint", "contexts") if name in given}
+        kept |= {name: given[name] for name in ("message", "fingerprint") if name in given}
+        kept["contexts"] = {name: given["contexts"][name] for name in ("job", "trace") if name in given["contexts"]}
     kept["tags"] = {name: shown(name, value) for name, value in given.get("tags", {}).items() if name in SHOWN}
     kept["exception"] = {"values": [_scrub_exception(each) for each in given.get("exception", {}).get("values", [])]}
     return kept  # type: ignore[no-any-return]
@@ -145,10 +140,8 @@ def scrub(event: "Event", hint: "Hint") -> "Event":
 
 def _scrub_exception(given: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: given.get(name) for name in ("type", "module")}
-    if exceptions.speaks(f"{given.get('module')}.{given.get('type')}"):
+    if f"{given.get('module')}.{given.get('type')}" in exceptions.SPEAKING:
         kept["value"] = given.get("value")
-    mechanism = given.get("mechanism") or {}
-    kept["mechanism"] = {name: mechanism[name] for name in KEPT_MECHANISM if name in mechanism}
     places = (given.get("stacktrace") or {}).get("frames", [])
     if places:
         frames = [{name: place[name] for name in KEPT_PLACE if name in place} for place in places]

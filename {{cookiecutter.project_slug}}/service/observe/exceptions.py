@@ -4,31 +4,14 @@ from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 
-from service.config import WrongSettings
-from service.errors import (
-    AttemptLost,
-    Forbidden,
-    JobCancelled,
-    PolicyError,
-    StartRefused,
-    StoreUnavailable,
-    TooManyRequests,
-    WrongState,
-)
 from service.observe.values import text
 
 # Their messages are made of the service's own words; any other's may repeat an argument, a URL or a row.
-SPEAKING: tuple[type[BaseException], ...] = (
-    AttemptLost,
-    Forbidden,
-    JobCancelled,
-    PolicyError,
-    StartRefused,
-    StoreUnavailable,
-    TooManyRequests,
-    WrongSettings,
-    WrongState,
-)
+SPEAKING = {
+    "service.config.WrongSettings",
+    *("service.errors.PolicyError", "service.errors.StartRefused", "service.errors.StoreUnavailable"),
+    *("service.errors.AttemptLost", "service.errors.JobCancelled", "service.errors.WrongState"),
+}
 
 # How many exceptions of a chain are told of, how many places of each, and how many characters of a message.
 MAX_CHAIN = 5
@@ -51,11 +34,6 @@ def name(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def speaks(kind: str) -> bool:
-    """Whether the class of this name may be quoted."""
-    return kind in {f"{each.__module__}.{each.__qualname__}" for each in SPEAKING}
-
-
 def _chain(error: BaseException | None) -> list[BaseException]:
     found: list[BaseException] = []
     while error is not None and not any(each is error for each in found) and len(found) < MAX_CHAIN:
@@ -65,7 +43,7 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 
 def _words(error: BaseException) -> str:
-    return f": {text(str(error), MAX_MESSAGE)}" if type(error) in SPEAKING else ""
+    return f": {text(str(error), MAX_MESSAGE)}" if name(error) in SPEAKING else ""
 
 
 def _places(trace: TracebackType | None) -> Iterator[str]:

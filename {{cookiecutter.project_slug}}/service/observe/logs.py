@@ -13,7 +13,7 @@ from service import NAME
 from service.config import Settings
 from service.observe import errors, exceptions, strays
 from service.observe.pipe import Pipe
-from service.observe.values import MAX_NAME, MAX_TEXT, shape, shown, text
+from service.observe.values import MAX_NAME, shape, shown, text
 
 # Bytes of one line: what a pipe takes in one piece, so that lines of several processes do not mingle (POSIX, PIPE_BUF).
 MAX_LINE = 4096
@@ -132,7 +132,7 @@ def seen(record: logging.LogRecord) -> tuple[dict[str, object], BaseException | 
 
 def line(event: Mapping[str, object]) -> bytes:
     """The event as one line of JSON, its values cut until it fits."""
-    for limit in (MAX_TEXT, 300, 60):
+    for limit in (MAX_LINE, 300, 60):
         cut = {name: _cut(value, 2 * limit if name == "exception" else limit) for name, value in event.items()}
         made = json.dumps(cut, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         if len(made) <= MAX_LINE:
@@ -181,7 +181,7 @@ def _exception(given: Any) -> BaseException | None:
 def _cut(value: object, limit: int) -> object:
     if isinstance(value, list):
         return [_cut(part, limit) for part in value]
-    return text(value, limit) if isinstance(value, str) else value
+    return f"{value[:limit]}… (cut)" if isinstance(value, str) and len(value) > limit else value
 
 
 def _pretty(event: dict[str, object]) -> bytes:

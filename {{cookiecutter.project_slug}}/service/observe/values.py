@@ -1,7 +1,10 @@
 """What may be seen of a value: of the fields in this list its text, of all others their type and size."""
 
 import math
+import re
 from typing import Any
+
+from service import NAME
 
 # A field that is not here was not meant to be seen; whoever adds one has thought of what it may hold.
 SHOWN = {
@@ -21,6 +24,14 @@ MAX_TEXT = 1000
 MAX_NAME = 64
 MAX_PARTS = 20
 MAX_INTEGER = 2**63
+
+# Bytes of a line of a job's history; and what opens a door, wherever it stands: passwords in URLs, tokens, keys.
+MAX_LINE = 8 * 1024
+KEYS = re.compile(
+    r"(?<=://)[^/\s@]+(?=@)|(?i:(?<=bearer )|(?<=basic ))[\w.~+/=-]{8,}|\bwhsec_[\w+/=]+|"
+    + re.escape(NAME)
+    + r"_[\w-]{43}|(?i:(?<=password=)|(?<=token=)|(?<=secret=)|(?<=key=))[^&\s]+"
+)
 
 SIZED: tuple[Any, ...] = (str, bytes, bytearray, memoryview, list, tuple, set, frozenset, dict)
 
@@ -45,6 +56,12 @@ def text(value: str, limit: int = MAX_TEXT) -> str:
     if len(plain) > limit:
         plain = f"{plain[:limit]}… (cut, of {len(plain)})"
     return plain.encode(errors="backslashreplace").decode()
+
+
+def masked(message: str) -> str:
+    """What a job's own history keeps of a line, for those who may read the job: all but what opens a door."""
+    plain = KEYS.sub("…", text(message.replace("\x00", "\\x00"), MAX_LINE))
+    return plain if len(plain.encode()) <= MAX_LINE else plain.encode()[:MAX_LINE].decode(errors="ignore") + "… (cut)"
 
 
 def _plain(value: Any) -> Any:

@@ -37,7 +37,7 @@ class RunningJob:
             self._obey(attempts.progress(self.row, done, total, message))
 
     def log(self, message: str) -> None:
-        """Add a line to the job's history.
+        """Add a line to the job's history, which keeps the last 100 of them and 8 KiB of each.
 
         Raises:
             AttemptLost: as for `progress`.

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 from service.errors import AttemptLost
 from service.jobs import Job, attempts
@@ -36,7 +35,7 @@ def run(task: "DurableTask", job_id: str) -> None:
     context.bind(job_id=job_id, task=task.name)
     try:
         row = attempts.claim(job_id, worker=worker_name, pid=os.getpid(), hard_limit=task.time_limit)
-    except (OperationalError, InterfaceError) as error:
+    except outcome.STORE_ERRORS as error:
         log.warning("store unreachable, the job waits for its next doorbell", error=type(error).__name__)
         return
     if row is None:
@@ -68,7 +67,7 @@ def _insist(write: Callable[[], str]) -> str:
             return write()
         except AttemptLost:
             return "lost to another attempt"
-        except (OperationalError, InterfaceError) as error:
+        except outcome.STORE_ERRORS as error:
             log.warning("store unreachable, the outcome waits", error=type(error).__name__)
             time.sleep(STORE_RETRY_SECONDS)
 

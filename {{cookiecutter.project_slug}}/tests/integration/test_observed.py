@@ -14,8 +14,9 @@ from celery.schedules import crontab
 from sqlalchemy import update
 
 from service import NAME, database
+from service.api.tokens import mint
 from service.beat import JobScheduler
-from service.jobs import Job, State, submit
+from service.jobs import Job, State, query, submit
 from service.queues import MAX_CRASHES, MAX_LOSSES, SCHEDULE
 from service.worker import app
 from tests.integration.test_commands import command
@@ -163,6 +164,38 @@ class TestSecrets:
         )
         assert [place for place in places if f"{place}-{secret}" not in written] == []
         until(lambda: f"message-{secret}" in "".join(sentry.bodies))
+
+
+class TestJobLogs:
+    """What a task tells its own job, for those who may read that."""
+
+    def test_the_last_hundred_lines_stay_among_all_that_happened(self, stack: Stack) -> None:
+        stack.start("worker", "fast")
+        mine, other = stack.submit("spills.diary", lines=250), stack.submit("spills.diary", lines=3)
+        stack.ended(mine.id, other.id, seconds=60)
+        events = query.events(mine.id, None)
+        said = [(event.message or "").split()[0] for event in events if event.event == "log"]
+        assert said == [str(number) for number in range(150, 250)]
+        assert [event.event for event in events if event.event != "log"] == ["accepted", "started", "succeeded"]
+        assert stack.events(other.id).count("log") == 3
+        shown = command(stack, "jobs", "show", mine.id).stdout
+        assert "249" in shown
+
+    def test_a_line_is_cut_and_holds_no_key(self, stack: Stack) -> None:
+        stack.start("worker", "fast")
+        secret = secrets.token_hex(16)
+        token = mint("shop", ("jobs:read",), name="x")[0]
+        doors = f"amqp://user:{secret}@host/?token={secret} Bearer {secret} {token} whsec_{secret} \x00 \ud800"
+        long = stack.submit("spills.diary", lines=1, text="é" * 9000)
+        locked = stack.submit("spills.diary", lines=1, text=doors)
+        assert [row.state for row in stack.ended(long.id, locked.id)] == [State.SUCCEEDED] * 2
+        (line,) = [event.message or "" for event in query.events(long.id, None) if event.event == "log"]
+        assert line.endswith("… (cut)")
+        assert 8000 < len(line.encode()) < 8300
+        (line,) = [event.message or "" for event in query.events(locked.id, None) if event.event == "log"]
+        assert secret not in line
+        assert token not in line
+        assert "amqp://…@host/" in line
 
 
 class TestSentry:

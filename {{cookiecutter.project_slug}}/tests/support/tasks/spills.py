@@ -55,3 +55,17 @@ def spill(self: FastTask, secret: str, how: str = "succeed") -> str:
     if how == "exit":
         sys.exit(f"exit-{secret}")
     return local
+
+
+@app.task(base=FastTask, bind=True)
+def chatter(self: FastTask, lines: int) -> None:
+    """Say much."""
+    for number in range(lines):
+        log.info("chatter", count=number, reason="x" * 200)
+
+
+@app.task(base=FastTask, bind=True)
+def diary(self: FastTask, lines: int, text: str = "") -> None:
+    """Keep a diary in the job's own history."""
+    for number in range(lines):
+        self.job.log(f"{number} {text}")
