@@ -89,7 +89,7 @@ def move(job_id: UUID, queue: str, as_json: bool) -> None:
 
 
 @jobs.command()
-@click.option("--older-than-days", type=click.FloatRange(0), help="Instead of JOB_RETENTION_DAYS.")
+@click.option("--older-than-days", type=click.FloatRange(1), help="Instead of JOB_RETENTION_DAYS; keys keep a day.")
 @as_json
 @operator
 def purge(older_than_days: float | None, as_json: bool) -> None:

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from typing import Any
 
-from service import NAME
+from sqlalchemy import update
+
+from service import NAME, database
+from service.jobs import Job
 from tests.support.stack import ROOT, Stack, until
 
 
@@ -88,6 +91,9 @@ def test_a_missing_broker_or_migration_is_named_with_the_remedy(running: Stack) 
 
 
 def test_ended_jobs_are_purged_by_age(running: Stack) -> None:
-    answer(running, "tasks", "run", "trials.echo", '{"value": "old"}', "--wait")
+    old = answer(running, "tasks", "run", "trials.echo", '{"value": "old"}', "--wait")["id"]
+    with database.transaction() as session:
+        session.execute(update(Job).where(Job.id == old).values(ended_at=database.now(-2 * 86_400)))
     assert answer(running, "jobs", "purge") == {"deleted": 0}
-    assert answer(running, "jobs", "purge", "--older-than-days", "0")["deleted"] >= 1
+    assert answer(running, "jobs", "purge", "--older-than-days", "1") == {"deleted": 1}
+    assert command(running, "jobs", "purge", "--older-than-days", "0.5").returncode == 2
