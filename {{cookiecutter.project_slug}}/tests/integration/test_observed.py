@@ -86,9 +86,8 @@ class TestSecrets:
 
     def plant(self, stack: Stack, secret: str) -> str:
         """Use the service in every way with `secret` in it; gives all that its processes wrote."""
-        environment = {"LOG_LEVEL": "DEBUG"}
-        worker = stack.start("worker", "fast", **environment)
-        api = Api(stack, **environment)
+        stack.environment["LOG_LEVEL"] = "DEBUG"
+        worker, api = stack.start("worker", "fast"), Api(stack)
         with api.client() as client:
             rows = {}
             for how in WAYS:
@@ -101,9 +100,9 @@ class TestSecrets:
         assert f"message-{secret}" in (ended[2].error_message or "")
         assert f"cause-{secret}" in (ended[2].traceback or "")
         self.schedule(stack, secret)
-        beat = stack.start("beat", **environment)
+        beat = stack.start("beat")
         until(lambda: beat.log.read_text().count("\n") >= 2)
-        written = [self.run(stack, secret, **environment)]
+        written = [self.run(stack, secret)]
         for role in stack.roles:
             role.stop()
         return "\n".join([*written, *(role.log.read_text() for role in (worker, api.role, beat))])
@@ -126,11 +125,11 @@ class TestSecrets:
         row = submit("spills.spill", {"secret": secret, "how": "fail"}, client="beat", idempotency_key=f"{name}@now")
         stack.ended(row.id)
 
-    def run(self, stack: Stack, secret: str, **environment: str) -> str:
+    def run(self, stack: Stack, secret: str) -> str:
         """Give it to commands; what they log is on standard error."""
         arguments = json.dumps({"secret": secret, "how": "fail"})
-        away = {"DATABASE_URL": f"postgresql://user:{secret}@127.0.0.1:1/service", **environment}
-        said = [command(stack, "tasks", "run", "spills.spill", arguments, "--wait", **environment).stderr]
+        away = {"DATABASE_URL": f"postgresql://user:{secret}@127.0.0.1:1/service"}
+        said = [command(stack, "tasks", "run", "spills.spill", arguments, "--wait").stderr]
         for words in (("check",), ("jobs", "list"), ("worker", "fast"), ("api",), ("beat",)):
             done = command(stack, *words, **away)
             assert done.returncode == 1

@@ -105,8 +105,8 @@ def test_a_sentry_that_is_away_stops_no_job_and_no_end(
     stack: Stack, away: Callable[[], AbstractContextManager[int]]
 ) -> None:
     with away() as port:
-        dsn = {"SENTRY_DSN": f"http://key@127.0.0.1:{port}/1"}
-        worker, api = stack.start("worker", "fast", **dsn), Api(stack, **dsn)
+        stack.environment["SENTRY_DSN"] = f"http://key@127.0.0.1:{port}/1"
+        worker, api = stack.start("worker", "fast"), Api(stack)
         with api.client() as client:
             faults = [client.post(PATH, json={"fault": "x"}).status_code for _ in range(150)]
         assert faults == [500] * 150

@@ -8,14 +8,17 @@ from service.observe import errors, exceptions, logs, strays
 
 def open_books() -> None:
     """Show everything, in this process and those forked from it."""
-    exceptions.describe = lambda error: "".join(traceback.format_exception(error))
-    for module in (logs, errors):
-        module.shown = lambda _, value: repr(value)  # type: ignore[attr-defined]
-    logs.shape = repr
-    logs._speaks = lambda _: True
-    errors.scrub = lambda event, _: event
-    strays.ABOUT_CODE = (Warning,)  # type: ignore[assignment]
-    strays.Printed.write = _write  # type: ignore[method-assign]
+    instead: list[tuple[Any, str, Any]] = [
+        (exceptions, "describe", lambda error: "".join(traceback.format_exception(error))),
+        (logs, "shown", lambda _, value: repr(value)),
+        (logs, "shape", repr),
+        (logs, "_speaks", lambda _: True),
+        (errors, "scrub", lambda event, _: event),
+        (strays, "ABOUT_CODE", (Warning,)),
+        (strays.Printed, "write", _write),
+    ]
+    for place, name, what in instead:
+        setattr(place, name, what)
 
 
 def _write(_: Any, text: str) -> int:

@@ -31,7 +31,7 @@ class Rude:
 
     __str__ = __repr__
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise RuntimeError(SECRET)
 
@@ -97,7 +97,7 @@ def write() -> Iterator[Write]:
         if fields or not args:
             proxy = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
             wrapped, extra = proxy(made, "error", {"event": said, **fields})
-            made.error(*wrapped, **extra)
+            made.error(*wrapped, **extra)  # type: ignore[arg-type]
         else:
             made.error(said, *args)
         handler.flush()
