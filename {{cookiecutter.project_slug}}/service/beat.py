@@ -14,6 +14,7 @@ from service import database
 from service.config import settings
 from service.jobs import catalogue, processes, submit
 from service.jobs.keeper import Keeper
+from service.observe import metrics
 from service.queues import SCHEDULE
 from service.worker import announce
 from service.worker.app import app, configure, load_tasks
@@ -78,6 +79,7 @@ class JobScheduler(Scheduler):
         )
         if advance:
             self.reserve(entry)
+        metrics.count("schedule.submitted", entry=entry.name)
         log.info("periodic job submitted", entry=entry.name, job_id=row.id)
 
 

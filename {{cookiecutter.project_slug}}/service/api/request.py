@@ -3,16 +3,18 @@
 import re
 import secrets
 import time
+from contextlib import nullcontext
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api import metrics
 from service.api.contract import words
 from service.api.tokens import TOKEN
 from service.errors import InvalidRequest
-from service.observe import context
+from service.observe import context, traces
 from service.queues import QUEUES
 
 log = structlog.get_logger()
@@ -47,11 +49,13 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path = scope["path"]
-        given = Headers(scope=scope).get("x-request-id", "")
+        path, sent = scope["path"], Headers(scope=scope)
+        given = sent.get("x-request-id", "")
         sane = REQUEST_ID.fullmatch(given) and not TOKEN.search(given)
         request_id = given if sane else secrets.token_hex(16)
         added = {**(DOCUMENTATION if path.startswith("/docs") else SAFE), "X-Request-Id": request_id}
+        # Connexion copies the scope, and notes in here which operation it is.
+        routed = scope.setdefault("extensions", {}).setdefault("connexion_routing", {})
         started, status = time.monotonic(), 500
         context.clear()
         context.bind(request_id=request_id)
@@ -65,15 +69,19 @@ class Envelope:
                 headers.update(added | {name: headers[name] for name in ("Cache-Control",) if name in headers})
             await send(message)
 
-        try:
-            await self.app(scope, receive, finish)
-        finally:
-            speak = log.debug if path in PROBES else log.info
-            duration = round(time.monotonic() - started, 4)
-            # Whatever else stands in a path, a token in the wrong place for one, must not come to light in the log.
-            known = words() | SHOWN
-            path = "/".join(name if name in known or ID.fullmatch(name) else "…" for name in path.split("/"))
-            speak("request served", method=scope["method"], path=path, status=status, duration=duration)
+        probe = path in PROBES
+        with nullcontext() if probe else traces.request(sent.get(traces.CARRIED)) as tags:
+            try:
+                await self.app(scope, receive, finish)
+            finally:
+                speak = log.debug if probe else log.info
+                duration = round(time.monotonic() - started, 4)
+                # Whatever else stands in a path, a token in the wrong place for one, must not come to light in the log.
+                known = words() | SHOWN
+                path = "/".join(name if name in known or ID.fullmatch(name) else "…" for name in path.split("/"))
+                speak("request served", method=scope["method"], path=path, status=status, duration=duration)
+                if tags is not None:
+                    tags |= metrics.served(routed.get("operation_id") or "", scope["method"], status, duration)
 
 
 class PlainPaths:

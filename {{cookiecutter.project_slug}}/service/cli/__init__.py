@@ -46,6 +46,15 @@ def cli() -> None:
 
 def main() -> None:
     """Exit code 0: done; 1: refused or failed; 2: wrong usage or wrong settings."""
+    try:
+        _run()
+    except SystemExit as end:
+        if "ddtrace" in sys.modules:
+            importlib.import_module("service.observe.traces").leave(end.code)
+        raise
+
+
+def _run() -> None:
     # Imported here, so that help works without settings.
     from service.config import WrongSettings
     from service.errors import StartRefused

@@ -86,14 +86,8 @@ class Bell:
             connection.collect(socket_timeout=BROKER_TIMEOUT)
 
     def _connect(self) -> Producer:
-        self._connection = self._app.connection_for_write(
-            connect_timeout=BROKER_TIMEOUT,
-            transport_options={
-                "socket_connect_timeout": BROKER_TIMEOUT,
-                "socket_timeout": BROKER_TIMEOUT,
-                "max_retries": 0,
-            },
-        )
+        options = {"socket_connect_timeout": BROKER_TIMEOUT, "socket_timeout": BROKER_TIMEOUT, "max_retries": 0}
+        self._connection = self._app.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options)
         # The default channel alone connects with these options; any other waits two seconds and tries again.
         self._producer = self._app.amqp.Producer(self._connection.default_channel)
         return self._producer

@@ -1,15 +1,24 @@
 """What a log line says about the work at hand, carried from the request to the worker in the job's row."""
 
+from collections.abc import Mapping
+
 import structlog
 
-# What a job's row keeps of the request that made it.
+from service.observe import traces
+
+# What a job's row keeps of the request that made it, beside its trace.
 CARRIED = ("request_id",)
 
 
 def current_context() -> dict[str, str]:
     """What the job made now should remember of this request."""
     bound = structlog.contextvars.get_contextvars()
-    return {name: bound[name] for name in CARRIED if name in bound}
+    return {name: bound[name] for name in CARRIED if name in bound} | traces.carried()
+
+
+def fields(carried: Mapping[str, str]) -> dict[str, str]:
+    """What of it belongs on a log line."""
+    return {name: carried[name] for name in CARRIED if name in carried}
 
 
 def bind(**fields: object) -> None:

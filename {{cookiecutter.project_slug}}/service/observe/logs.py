@@ -11,7 +11,7 @@ import structlog
 
 from service import NAME
 from service.config import Settings
-from service.observe import errors, exceptions, strays
+from service.observe import errors, exceptions, strays, traces
 from service.observe.pipe import Pipe
 from service.observe.values import MAX_NAME, shape, shown, text
 
@@ -116,6 +116,7 @@ def seen(record: logging.LogRecord) -> tuple[dict[str, object], BaseException | 
     """What may be seen of a record, and the exception that it came with."""
     own = isinstance(record.msg, dict)
     given = dict(record.msg) if isinstance(record.msg, dict) else structlog.contextvars.get_contextvars()
+    given |= traces.ids()
     error = _exception(given.pop("exc_info", None) or record.exc_info)
     said = given.pop("event", "") if own else _said(record)
     if not _speaks(record) and (own or not record.args):

@@ -6,10 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import event as events
 
 from service.config import settings
-from service.observe import context, errors, metrics
+from service.observe import committed, context, errors, metrics
 from service.queues import SCHEDULE
 
 if TYPE_CHECKING:
@@ -42,12 +41,11 @@ def note(session: "Session", row: Any, event: str) -> None:
         minutes = int(settings().queues[row.queue].hard_limit / 60) + 1
         told.append(partial(errors.check_in, name, row.id, CHECK_INS[event], SCHEDULE[name][1], minutes))
     for tell in told:
-        events.listen(session, "after_commit", lambda _, tell=tell: tell(), once=True)
+        committed.then(session, tell)
 
 
 def _line(row: Any, event: str, error: BaseException | None) -> None:
-    fields = {name: getattr(row, name) for name in ("task", "queue", "attempt", "client")}
-    fields |= {name: row.context[name] for name in context.CARRIED if name in row.context}
+    fields = context.fields(row.context) | {name: getattr(row, name) for name in ("task", "queue", "attempt", "client")}
     said = f"job {event}"
     if event == "failed":
         said, fields["error"] = "job is a dead letter", row.error_type

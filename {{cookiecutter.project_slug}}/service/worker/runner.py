@@ -11,7 +11,7 @@ import structlog
 
 from service.errors import AttemptLost
 from service.jobs import Job, attempts
-from service.observe import context
+from service.observe import context, traces
 from service.queues import MAX_RESULT
 from service.worker import outcome
 from service.worker.job import RunningJob
@@ -41,10 +41,11 @@ def run(task: "DurableTask", job_id: str) -> None:
     if row is None:
         log.debug("doorbell without a job to run")
         return
-    context.bind(**row.context, queue=row.queue, attempt=row.attempt, client=row.client)
+    context.bind(**context.fields(row.context), queue=row.queue, attempt=row.attempt, client=row.client)
     started = time.monotonic()
-    said = _attempt(task, row)
-    log.info(f"job {said}", duration=round(time.monotonic() - started, 3))
+    with traces.attempt(row) as tags:
+        said = tags["outcome"] = _attempt(task, row)
+        log.info(f"job {said}", duration=round(time.monotonic() - started, 3))
 
 
 def _attempt(task: "DurableTask", row: Job) -> str:
