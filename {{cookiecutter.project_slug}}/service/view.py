@@ -12,74 +12,36 @@ def job(row: Job) -> dict[str, Any]:
     """What a client may see of its job; arguments and traceback are the operator's (`details`)."""
     progress = {"done": row.progress_done, "total": row.progress_total, "message": row.progress_message}
     return {
-        "id": row.id,
-        "task": row.task,
-        "queue": row.queue,
-        "state": row.state.value,
-        "waiting_for": row.waiting_for,
-        "client": row.client,
-        "attempt": row.attempt,
-        "failures": row.failures,
-        "crashes": row.crashes,
-        "losses": row.losses,
+        **_columns(row, "id", "task", "queue", "state", "waiting_for", "client"),
+        **_columns(row, "attempt", "failures", "crashes", "losses"),
         "progress": progress if row.progress_done is not None else None,
         "result": row.result,
         "error": {"type": row.error_type, "message": row.error_message} if row.error_type else None,
         "callback_url": row.callback_url,
         "cancel_requested": row.cancel_requested_at is not None,
-        "run_at": moment(row.run_at),
-        "created_at": moment(row.created_at),
-        "started_at": moment(row.started_at),
-        "ended_at": moment(row.ended_at),
+        **_columns(row, "run_at", "created_at", "started_at", "ended_at"),
     }
 
 
 def details(row: Job) -> dict[str, Any]:
     """Everything an operator needs to understand a job."""
-    return job(row) | {
-        "arguments": row.kwargs,
-        "traceback": row.traceback,
-        "worker": row.worker,
-        "deadline": moment(row.deadline),
-        "idempotency_key": row.idempotency_key,
-    }
+    return job(row) | {"arguments": row.kwargs} | _columns(row, "traceback", "worker", "deadline", "idempotency_key")
 
 
 def event(row: Event) -> dict[str, Any]:
     """One line of a job's history."""
-    return {
-        "at": moment(row.at),
-        "attempt": row.attempt,
-        "event": row.event,
-        "message": row.message,
-        "by": row.by,
-    }
+    return _columns(row, "at", "attempt", "event", "message", "by")
 
 
 def task(row: Task) -> dict[str, Any]:
     """One task as its worker announced it; limits are seconds."""
-    return {
-        "name": row.name,
-        "queue": row.queue,
-        "schema": row.schema,
-        "soft_limit": row.soft_limit,
-        "hard_limit": row.hard_limit,
-        "max_retries": row.max_retries,
-    }
-
-
-def moment(value: datetime | None) -> str | None:
-    """RFC 3339 in UTC, to the millisecond."""
-    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z") if value else None
+    return _columns(row, "name", "queue", "schema", "soft_limit", "hard_limit", "max_retries")
 
 
 def queue(status: QueueStatus) -> dict[str, Any]:
     """One queue: what waits, what runs, who works."""
     return {
-        "name": status.name,
-        "depth": status.depth,
-        "running": status.running,
-        "dead_letters": status.dead_letters,
+        **_columns(status, "name", "depth", "running", "dead_letters"),
         "oldest_seconds": round(status.oldest_seconds, 3),
         "paused": status.paused is not None,
         "paused_at": moment(status.paused.paused_at) if status.paused else None,
@@ -95,10 +57,15 @@ def queues(statuses: Iterable[QueueStatus], beats: Iterable[Process]) -> dict[st
 
 def process(row: Process) -> dict[str, Any]:
     """A worker or a beat, and when it was last heard of."""
-    return {
-        "id": row.id,
-        "version": row.version,
-        "host": row.host,
-        "started_at": moment(row.started_at),
-        "seen_at": moment(row.seen_at),
-    }
+    return _columns(row, "id", "version", "host", "started_at", "seen_at")
+
+
+def moment(value: datetime | None) -> str | None:
+    """RFC 3339 in UTC, to the millisecond."""
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z") if value else None
+
+
+def _columns(row: object, *names: str) -> dict[str, Any]:
+    """These columns under their own names, moments written out."""
+    found = {name: getattr(row, name) for name in names}
+    return {name: moment(value) if isinstance(value, datetime) else value for name, value in found.items()}
