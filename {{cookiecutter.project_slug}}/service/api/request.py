@@ -77,8 +77,7 @@ class Envelope:
                 speak = log.debug if probe else log.info
                 duration = round(time.monotonic() - started, 4)
                 # Whatever else stands in a path, a token in the wrong place for one, must not come to light in the log.
-                known = words() | SHOWN
-                path = "/".join(name if name in known or ID.fullmatch(name) else "…" for name in path.split("/"))
+                path = "/".join(one if one in words() | SHOWN or ID.fullmatch(one) else "…" for one in path.split("/"))
                 speak("request served", method=scope["method"], path=path, status=status, duration=duration)
                 if tags is not None:
                     tags |= metrics.served(routed.get("operation_id") or "", scope["method"], status, duration)

@@ -4,9 +4,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import case, event, literal, select
+from sqlalchemy import case, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,6 +16,7 @@ from service.errors import IdempotencyConflict, InvalidArguments, TooManyWaiting
 from service.jobs import catalogue, doorbell, query
 from service.jobs.history import record
 from service.jobs.model import Job, State
+from service.observe import committed
 from service.observe.context import current_context
 from service.queues import MAX_ARGUMENTS
 
@@ -68,7 +70,7 @@ def submit(
     )
     if session is not None:
         accepted = _insert(session, row, may_wait)
-        event.listen(session, "after_commit", lambda _: _ring(accepted), once=True)
+        committed.then(session, partial(_ring, accepted))
         return accepted
     with transaction() as own:
         accepted = _insert(own, row, may_wait)

@@ -8,10 +8,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 # Where a session keeps what is to be told of it.
 WAITING = "told once committed"
 
-Tell = Callable[[], object]
 
-
-def then(session: Session, tell: Tell) -> None:
+def then(session: Session, tell: Callable[[], object]) -> None:
     """Call this as soon as the transaction is committed; a savepoint that is rolled back takes its own with it."""
     inner = session.get_nested_transaction() or session.get_transaction()
     session.info.setdefault(WAITING, []).append((inner, tell))

@@ -75,9 +75,8 @@ def of_job(row: Any, event: str) -> Iterator[Callable[[], None]]:
     yield partial(count, f"jobs.{outcome}", **tags)
     if outcome == "started":
         yield partial(distribution, "jobs.wait", (row.started_at - row.run_at).total_seconds(), **tags)
-    if outcome in ENDS:
-        yield partial(distribution, "jobs.attempts", row.attempt, **tags)
     if outcome in ENDS and row.started_at is not None:
+        yield partial(distribution, "jobs.attempts", row.attempt, **tags)
         yield partial(distribution, "jobs.duration", (row.ended_at - row.started_at).total_seconds(), **tags)
     if outcome == "failed" and row.error_type in CRASHED:
         yield partial(count, "jobs.crashed", **tags)

@@ -29,7 +29,6 @@ SEEN = (
     *("component", "span.kind", "db.system", "db.row_count", "out.host", "server.address"),
     *("network.destination.port", "process_id", "runtime-id", "language", "env", "version"),
 )
-MARKS = ("_dd.", "_sampling_priority")
 
 # What ddtrace is told unless the environment says otherwise: it reports on traces alone, and to the agent alone.
 DEFAULTS = {
@@ -98,8 +97,7 @@ def ids() -> Tags:
     """What joins a line of the log to the span in which it was written."""
     if _tracer is None or _tracer.current_span() is None:
         return {}
-    known = _tracer.get_log_correlation_context()
-    return {name: known[name] for name in ("dd.trace_id", "dd.span_id")}
+    return {name: id_ for name, id_ in _tracer.get_log_correlation_context().items() if name.endswith("_id")}
 
 
 def carried() -> Tags:
@@ -162,7 +160,7 @@ class Scrubber:
             if span.span_type not in ("web", "worker", "sql"):
                 span.resource = span.name
             for name in (*span.get_tags(), *span.get_metrics()):
-                if name not in SEEN and not name.startswith(MARKS):
+                if name not in SEEN and not name.startswith(("_dd.", "_sampling_priority")):
                     span.remove_tag(name)
                     span.remove_metric(name)
         return kept
