@@ -6,8 +6,9 @@ from types import TracebackType
 
 from service.observe.values import text
 
-# Their messages are made of the service's own words; any other's may repeat an argument, a URL or a row.
+# Their messages are made of the service's own words, or are about code; any other's may repeat an argument or a row.
 SPEAKING = {
+    *("ImportError", "ModuleNotFoundError", "SyntaxError"),
     "service.config.WrongSettings",
     *("service.errors.PolicyError", "service.errors.StartRefused", "service.errors.StoreUnavailable"),
     *("service.errors.AttemptLost", "service.errors.JobCancelled", "service.errors.WrongState"),

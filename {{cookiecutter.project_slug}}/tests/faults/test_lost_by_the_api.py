@@ -166,6 +166,9 @@ def refused(api: Api) -> bool:
         httpx.get(f"{api.url}/health/live", timeout=5)
     except httpx.ConnectError:
         return True
+    except httpx.TransportError:
+        # It came in the very moment, and was closed before its request was read.
+        return False
     return False
 
 
