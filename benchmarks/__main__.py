@@ -1,4 +1,4 @@
-"""`make bench`: rendering, starting, statements with 100,000 jobs waiting, recovery from what breaks, and idling."""
+"""`make bench`: rendering, starting, 100,000 jobs waiting, recovery from what breaks, idling, being observed."""
 
 import os
 import shutil
@@ -26,6 +26,7 @@ def main() -> None:
         backlog(service)
         recovery(service)
         idling(service)
+        observed(service)
 
 
 def rendering(scratch: Path, service: Path) -> None:
@@ -83,6 +84,12 @@ def idling(service: Path) -> None:
     """What grows in Redis while nothing happens."""
     print("idle, every role and a probe", flush=True)
     run(str(service / ".venv/bin/python"), "-W", "ignore", "-m", "benchmarks.idle", cwd=service, quiet=False)
+
+
+def observed(service: Path) -> None:
+    """What logs, metrics, traces and error events cost."""
+    print("observed, on SQLite", flush=True)
+    run(str(service / ".venv/bin/python"), "-W", "ignore", "-m", "benchmarks.observed", cwd=service, quiet=False)
 
 
 def render(template: Path, target: Path) -> Path:

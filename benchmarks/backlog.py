@@ -1,11 +1,14 @@
 """Claim, list and look round while many jobs wait; runs in the rendered service's environment, on its own stores."""
 
+import logging
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+import structlog  # type: ignore[import-not-found]
 
 SIZES = (1_000, 10_000, 100_000)
 ROUNDS = 30
@@ -15,7 +18,10 @@ def main() -> None:
     """Print the median of each statement at each size, and its ratio to the smallest."""
     with tempfile.TemporaryDirectory() as name:
         url = os.environ.get("BENCH_DATABASE_URL", f"sqlite:///{name}/bench.db")
-        os.environ.update(ENVIRONMENT="test", DATABASE_URL=url, BROKER_URL="redis://127.0.0.1:1/0")
+        os.environ.update(ENVIRONMENT="test", DATABASE_URL=url, BROKER_URL="redis://127.0.0.1:1/0", RATE_LIMIT="off")
+        from service.api.tokens import mint  # type: ignore[import-not-found]
+
+        os.environ["BENCH_TOKEN"], os.environ["API_TOKENS"] = mint("bench", ("jobs:read",))
         measure()
 
 
@@ -42,18 +48,42 @@ def measure() -> None:
         first = first or taken
         cells = [f"{what} {seconds * 1000:.2f} ms ({seconds / first[what]:.1f}x)" for what, seconds in taken.items()]
         print(f"{size:>8,}  {'   '.join(cells)}", flush=True)
+    look()
 
 
-def fill(count: int) -> list[str]:
-    """Add waiting jobs; gives their ids."""
+def look() -> None:
+    """Time what an operator and the gauges ask, with as many dead letters and running jobs besides."""
+    from service.api.app import create_app  # type: ignore[import-not-found]
+    from service.jobs import query
+    from service.jobs.model import State  # type: ignore[import-not-found]
+
+    fill(SIZES[-1], State.FAILED)
+    fill(SIZES[0], State.RUNNING)
+    # Nobody has begun a role here, whose lines would be JSON.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with create_app().test_client() as client:
+        headers = {"Authorization": f"Bearer {os.environ['BENCH_TOKEN']}"}
+        for path in ("/v1/queues", "/metrics"):
+            assert client.get(path, headers=headers).status_code == 200
+            seconds = median(lambda path=path: client.get(path, headers=headers))  # type: ignore[misc]
+            print(f"{seconds * 1000:8.2f} ms  GET {path}", flush=True)
+    seconds = median(lambda: (query.queues(), query.alive("beat")))
+    print(
+        f"{seconds * 1000:8.2f} ms  the gauges, with {SIZES[-1]:,} dead letters besides (promised: under 50 ms)",
+        flush=True,
+    )
+
+
+def fill(count: int, state: str = "queued") -> list[str]:
+    """Add jobs; gives their ids."""
     from service.database import transaction
-    from service.jobs.model import Job, State, new_id  # type: ignore[import-not-found]
+    from service.jobs.model import Job, State, new_id
     from sqlalchemy import insert, text  # type: ignore[import-not-found]
 
     moment = datetime.now(UTC)
     common = {
         "task": "maintenance.purge", "queue": "fast", "kwargs": {}, "client": "bench", "fingerprint": "", "context": {},
-        "state": State.QUEUED, "run_at": moment, "rung_at": moment, "created_at": moment,
+        "state": State(state), "run_at": moment, "rung_at": moment, "created_at": moment,
     }  # fmt: skip
     rows = [common | {"id": new_id()} for _ in range(count)]
     with transaction() as session:
