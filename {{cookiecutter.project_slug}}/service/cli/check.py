@@ -34,13 +34,13 @@ def check(as_json: bool) -> None:
         show(report, as_json)
     else:
         for name, line in report["workers"].items():
-            click.echo(f"worker {name}: {line}")
+            click.echo(f"policy of worker {name}: {line}")
             click.echo(f"  {', '.join(f'{field}={value}' for field, value in report['queues'][name].items())}")
         click.echo(f"limits: {report['limits']}")
     if faults:
         raise Refused("\n".join(faults))
     if not as_json:
-        click.echo("settings, policy, tasks, database and broker: nothing wrong")
+        click.echo("ready to start: settings, policy, tasks, database and broker are right; `queues list` says what runs")
 
 
 def _policy() -> Iterator[str]:

@@ -11,7 +11,7 @@ from service.cli.output import as_json, operator, show
 from service.jobs import State, operate, query
 from service.webhooks import orders
 
-COLUMNS = ("id", "task", "queue", "state", "attempt", "client", "created_at")
+COLUMNS = ("id", "task", "queue", "state", "attempt", "client", "created_at", "error")
 OPERATOR = "operator"
 
 
@@ -36,7 +36,7 @@ def list_(as_json: bool, client: str | None, cursor: UUID | None, **filters: Any
     if as_json:
         show({"jobs": rows, "next_cursor": page.next_cursor}, as_json)
         return
-    show(rows, as_json, COLUMNS)
+    show([row | {"error": (row["error"] or {}).get("type")} for row in rows], as_json, COLUMNS)
     if page.next_cursor:
         click.echo(f"more: --cursor {page.next_cursor}")
 

@@ -1,5 +1,7 @@
 """`queues`: what waits where, and whether it may run."""
 
+from typing import Any
+
 import click
 
 from service import view
@@ -21,8 +23,7 @@ def queues() -> None:
 def list_(as_json: bool) -> None:
     """List queues with what waits, what runs and who works."""
     seen = view.queues(query.queues(), query.alive("beat"))
-    rows = [row | {"workers": len(row["workers"])} for row in seen["queues"]]
-    show(seen if as_json else rows, as_json, COLUMNS)
+    show(seen if as_json else [_line(row) for row in seen["queues"]], as_json, COLUMNS)
 
 
 @queues.command()
@@ -32,7 +33,7 @@ def list_(as_json: bool) -> None:
 def pause(queue: str, as_json: bool) -> None:
     """Let the queue's jobs wait; those that run go on."""
     operate.pause(queue, by=OPERATOR)
-    show({"name": queue, "paused": True}, as_json)
+    _say(queue, as_json)
 
 
 @queues.command()
@@ -42,4 +43,15 @@ def pause(queue: str, as_json: bool) -> None:
 def resume(queue: str, as_json: bool) -> None:
     """Let them run again."""
     operate.resume(queue)
-    show({"name": queue, "paused": False}, as_json)
+    _say(queue, as_json)
+
+
+def _say(queue: str, as_json: bool) -> None:
+    (row,) = (view.queue(status) for status in query.queues() if status.name == queue)
+    show({"name": queue, "paused": row["paused"]} if as_json else _line(row), as_json)
+
+
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    """A queue for people, who should not have to ask who paused it, or to notice a nought."""
+    paused = f"by {row['paused_by']} since {row['paused_at']}" if row["paused"] else "no"
+    return {name: row[name] for name in COLUMNS} | {"paused": paused, "workers": len(row["workers"]) or "none alive"}

@@ -47,7 +47,7 @@ def call(
         UpstreamRefused: the address is not public.
     """
     try:
-        host = parse(url).host
+        host = parse(url).netloc.decode()
         with httpx.Client(transport=Transport(Deadline(seconds)), trust_env=False, headers=HEADERS) as client:
             with client.stream(method, url, content=content, headers=headers) as answer:
                 body = _read(answer, max_answer)
@@ -67,7 +67,7 @@ def post_json(url: str, body: Mapping[str, Any], *, idempotency_key: str) -> htt
     """
     headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
     answer = call("POST", url, content=json.dumps(body).encode(), headers=headers)
-    said = f"{answer.status_code} from {answer.request.url.host}"
+    said = f"{answer.status_code} from {answer.request.url.netloc.decode()}"
     if answer.status_code >= 500 or answer.status_code in {408, 429}:
         raise UpstreamError(said, retry_after=retry_after(answer))
     if not answer.is_success:

@@ -2,28 +2,20 @@
 
 import json
 import secrets
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-from celery.schedules import crontab
-from sqlalchemy import update
 
-from service import NAME, database
+from service import NAME
 from service.api.tokens import mint
-from service.beat import JobScheduler
-from service.jobs import Job, State, query, submit
-from service.queues import MAX_CRASHES, MAX_LOSSES, SCHEDULE
-from service.worker import app
+from service.jobs import State, query, submit
+from service.queues import SCHEDULE
 from tests.integration.test_commands import command
 from tests.support.callers import Api
 from tests.support.door import PATH
 from tests.support.sentry import Sentry
-from tests.support.stack import ROOT, Stack, until
+from tests.support.stack import Stack, until
 
 EVERYWHERE = {"timestamp", "level", "event", "logger", "service", "version", "environment", "role"}
 
@@ -38,14 +30,6 @@ WAYS = {
     "memory": State.FAILED,
     "exit": State.FAILED,
 }
-
-
-@pytest.fixture
-def sentry(stack: Stack) -> Iterator[Sentry]:
-    """A Sentry that every process of the stack reports to."""
-    with Sentry() as made:
-        stack.environment |= {"SENTRY_DSN": made.dsn, "PYTHONWARNINGS": "default"}
-        yield made
 
 
 def lines(log: Path) -> list[dict[str, Any]]:
@@ -115,7 +99,7 @@ class TestSecrets:
         client.get(f"/v1/{secret}/of/http://user:{secret}@host")
         client.post("/v1/notifications", json={"url": f"http://u:{secret}@127.0.0.1:9/?q={secret}", "message": secret})
         client.post("/v1/reports", json={"title": secret, "rows": secret, secret: secret})
-        client.post("/v1/reports", content=f"{secret}{{", headers={"Content-Type": "application/json"})
+        client.post("/v1/reports", content=secret + "{", headers={"Content-Type": "application/json"})
         broken = client.post(PATH, json={"fault": f"fault-{secret}"})
         assert broken.status_code == httpx.codes.INTERNAL_SERVER_ERROR
 
@@ -195,89 +179,3 @@ class TestJobLogs:
         assert secret not in line
         assert token not in line
         assert "amqp://…@host/" in line
-
-
-class TestSentry:
-    """What Sentry is told, and what is kept from it."""
-
-    def test_each_dead_letter_is_one_event_whoever_buried_it(self, stack: Stack, sentry: Sentry) -> None:
-        stack.start("worker", "fast", OUTBOUND_ALLOW="")
-        poison = stack.submit("trials.deadly")
-        late = stack.submit("trials.stubborn")
-        wrong, again = stack.submit("trials.broken"), stack.submit("trials.flaky", failures=2)
-        url = submit("notifications.send", {"url": "http://127.0.0.1:9/", "message": "x"}, client="shop")
-        rows = stack.ended(poison.id, late.id, wrong.id, again.id, url.id, seconds=60)
-        assert [row.state for row in rows].count(State.FAILED) == 4
-        until(lambda: all(sentry.of(row.id) for row in rows if row.state is State.FAILED))
-        stack.roles[0].stop()
-        assert sentry.of(again.id) == []
-        assert rows[0].crashes == MAX_CRASHES
-        said = [(event["tags"]["error"], len(sentry.of(row.id))) for row in rows for event in sentry.of(row.id)]
-        assert said == [("poison", 1), ("timeout", 1), ("ValueError", 1), ("UpstreamRefused", 1)]
-        (event,) = sentry.of(wrong.id)
-        assert (event["release"], event["environment"], event["server_name"]) == ("test", "test", "worker-fast")
-        assert event["contexts"]["job"] == {
-            "job_id": wrong.id, "task": "trials.broken", "queue": "fast", "attempt": 1, "client": "internal",
-            "error": "ValueError",
-        }  # fmt: skip
-        (raised,) = event["exception"]["values"]
-        assert raised["type"] == "ValueError"
-        assert raised["stacktrace"]["frames"][-1]["function"] == "broken"
-        assert not {"value", "vars"} & {*raised, *raised["stacktrace"]["frames"][-1]}
-
-    def test_a_job_that_ten_workers_lost_is_one_event_of_who_found_it(self, stack: Stack, sentry: Sentry) -> None:
-        row = stack.submit("trials.sleep", seconds=60)
-        with database.transaction() as session:
-            session.execute(update(Job).where(Job.id == row.id).values(losses=MAX_LOSSES - 1))
-        worker, beat = stack.start("worker", "slow"), stack.start("beat")
-        until(lambda: stack.job(row.id).state is State.RUNNING)
-        worker.kill()
-        stack.ended(row.id)
-        (event,) = until(lambda: sentry.of(row.id))
-        assert (event["tags"]["error"], event["server_name"]) == ("lost", "beat")
-        assert beat.stop() == 0
-        assert len(sentry.of(row.id)) == 1
-
-    def test_what_nobody_foresaw_in_the_api_is_one_event_with_the_request(self, stack: Stack, sentry: Sentry) -> None:
-        api = Api(stack)
-        with api.client() as client:
-            answer = client.post(PATH, json={"fault": "x"})
-            client.post(PATH, json={"task": "no.such", "arguments": {}})
-            client.get("/v1/nothing")
-        assert answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR
-        api.role.stop()
-        (event,) = sentry.events
-        assert event["tags"]["request_id"] == answer.json()["request_id"]
-        assert (event["server_name"], event["exception"]["values"][0]["type"]) == ("api", "ValueError")
-
-    def test_a_run_of_the_schedule_checks_in_as_its_job_goes(self, stack: Stack, sentry: Sentry) -> None:
-        worker = stack.start("worker", "fast")
-        ((name, (task, line)),) = SCHEDULE.items()
-        app.conf.beat_schedule = {name: {"task": task, "schedule": crontab.from_string(line)}}
-        scheduler = JobScheduler(app=app, lazy=True)
-        scheduler.setup_schedule()
-        scheduler.apply_async(scheduler.schedule[name], advance=False)
-        (row,) = stack.jobs(task)
-        stack.ended(row.id)
-        # Not a run of the schedule, although it is the same task.
-        stack.ended(stack.submit(task).id)
-        until(lambda: len(sentry.check_ins) >= 2)
-        worker.stop()
-        assert [(each["monitor_slug"], each["status"]) for each in sentry.check_ins] == [
-            (name, "in_progress"), (name, "ok"),
-        ]  # fmt: skip
-        assert {each["check_in_id"] for each in sentry.check_ins} == {row.id.replace("-", "")}
-        assert sentry.check_ins[0]["monitor_config"]["schedule"] == {"type": "crontab", "value": line}
-
-    def test_without_an_address_it_is_not_even_imported(self, stack: Stack) -> None:
-        code = (
-            "import sys; from service import observe; from service.config import settings;"
-            "observe.start(settings(), 'worker-fast'); import service.worker.process, service.beat, service.api.app;"
-            "sys.exit('sentry_sdk' in sys.modules)"
-        )
-        assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=stack.environment, timeout=60).returncode == 0
-
-    def test_an_address_that_is_none_is_refused_with_the_remedy(self, stack: Stack) -> None:
-        refused = command(stack, "worker", "fast", SENTRY_DSN="https://no-key.example/1")
-        assert refused.returncode == 1
-        assert "expected SENTRY_DSN to be a project's address" in refused.stderr
