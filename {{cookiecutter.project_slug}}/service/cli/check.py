@@ -40,7 +40,7 @@ def check(as_json: bool) -> None:
     if faults:
         raise Refused("\n".join(faults))
     if not as_json:
-        click.echo("ready to start: settings, policy, tasks, database and broker are right; `queues list` says what runs")
+        click.echo("ready to start: settings, tasks, database and broker are in order; `queues list` says what runs")
 
 
 def _policy() -> Iterator[str]:
