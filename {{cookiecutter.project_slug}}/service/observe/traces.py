@@ -7,7 +7,6 @@ W3C's `traceparent` of it; a job that nobody asked for over HTTP has a trace of 
 import atexit
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -76,14 +75,6 @@ def configure(settings: Settings) -> None:
     atexit.unregister(_threads._at_exit)  # type: ignore[attr-defined]
     # They hold errors word for word, and cannot be taken off a span again.
     Span._add_event = lambda *_, **__: None  # type: ignore[method-assign]
-
-
-def flush() -> None:
-    """Send what is not sent yet, for a moment at most: ddtrace itself would wait until the agent has answered."""
-    if _tracer is not None:
-        sender = threading.Thread(target=_tracer.flush, daemon=True)
-        sender.start()
-        sender.join(FLUSH_SECONDS)
 
 
 def leave(code: object) -> None:

@@ -13,7 +13,6 @@ from service import NAME
 from service.config import settings
 from service.jobs import casualties, catalogue
 from service.jobs.keeper import Keeper
-from service.observe import traces
 from service.queues import CANCEL_SIGNAL_SECONDS, Queue
 from service.worker import announce, patches, runner
 from service.worker.app import App, configure, load_tasks
@@ -75,7 +74,6 @@ class Worker:
         signals.worker_ready.connect(self._ready, weak=False)
         signals.worker_shutting_down.connect(self._shutting_down, weak=False)
         signals.worker_process_init.connect(_in_child, weak=False)
-        signals.worker_process_shutdown.connect(lambda **_: traces.flush(), weak=False)
 
     def _ready(self, sender: Any, **_: Any) -> None:
         self._consumer = sender

@@ -121,7 +121,7 @@ class TestTraces:
         assert {"job.attempt", "sqlite.query"} <= {span["name"] for span in spans}
         assert SECRET not in json.dumps(traces.spans())
 
-    def test_the_last_spans_are_sent_when_a_worker_stops(self, traces: Traces, traced: Desk) -> None:
+    def test_the_last_spans_are_sent_when_a_process_ends(self, traces: Traces, traced: Desk) -> None:
         job = traced.stack.submit("trials.echo", value="x")
         traced.stack.ended(job.id)
         assert traced.roles[0].stop() == 0
