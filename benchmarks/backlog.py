@@ -34,7 +34,7 @@ def measure() -> None:
 
     schema.upgrade()
     steps: dict[str, Callable[[], object]] = {
-        "claim": lambda: attempts.claim(ids.pop(), worker="bench", pid=1, hard_limit=60),
+        "claim": lambda: attempts.claim(ids.pop(), "reports.export", worker="bench", pid=1, hard_limit=60),
         "list": lambda: query.page("bench"),
         "queues": lambda: query.queues(),
         "look round": lambda: processes.lead("bench"),

@@ -31,20 +31,29 @@ class HeadTooLarge(Exception):
 
 
 class Places:
-    """How many connections there may be; those that wait for a request give way to a newcomer, the oldest first."""
+    """How many connections there may be; one that waits for a request, or for the rest of it, gives way to a newcomer.
+
+    The oldest goes first.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.waiting: dict[Connection, None] = {}
+        self.sending: dict[Connection, None] = {}
 
     def make(self) -> bool:
         """Close one that asks for nothing; gives whether there was one."""
-        for connection in self.waiting:
+        for connection in (*self.waiting, *self.sending):
             if not connection.transport.get_write_buffer_size():
-                del self.waiting[connection]
+                self.forget(connection)
                 connection.transport.abort()
                 return True
         return False
+
+    def forget(self, connection: "Connection") -> None:
+        """It has a request under way, or is no more."""
+        self.waiting.pop(connection, None)
+        self.sending.pop(connection, None)
 
 
 class Connection(HttpToolsProtocol):
@@ -81,7 +90,7 @@ class Connection(HttpToolsProtocol):
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._places.waiting.pop(self, None)
+        self._places.forget(self)
         for timer in (self._head_timer, self._read_timer):
             if timer is not None:
                 timer.cancel()
@@ -121,12 +130,17 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self._in_head = False
-        self._places.waiting.pop(self, None)
+        self._places.forget(self)
+        self._places.sending[self] = None
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
         if self._leaving:
             self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._places.forget(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -28,25 +28,17 @@ class Failure:
     traceback: str | None = None
 
 
-def claim(job_id: str, *, worker: str, pid: int, hard_limit: float) -> Job | None:
-    """Take a job that may run now; None when it is taken, ended, not due or paused: the message was one too many."""
+def claim(job_id: str, task: str, *, worker: str, pid: int, hard_limit: float) -> Job | None:
+    """Take a job that may run now; None when it is taken, ended, not due or paused: the message was one too many.
+
+    A message that names another task than the row does is a forged one.
+    """
     paused = select(PausedQueue.name)
+    ready = (Job.id == job_id, Job.task == task, is_waiting, Job.run_at <= now(), Job.queue.not_in(paused))
+    times = {"started_at": now(), "deadline": now(hard_limit + DEADLINE_GRACE)}
+    taken = {"state": State.RUNNING, "attempt": Job.attempt + 1, "worker": worker, "pid": pid, "waiting_for": None}
     with transaction() as session:
-        row = session.scalar(
-            update(Job)
-            .where(Job.id == job_id, is_waiting, Job.run_at <= now(), Job.queue.not_in(paused))
-            .values(
-                state=State.RUNNING,
-                attempt=Job.attempt + 1,
-                worker=worker,
-                pid=pid,
-                deadline=now(hard_limit + DEADLINE_GRACE),
-                started_at=now(),
-                waiting_for=None,
-                **NO_PROGRESS,
-            )
-            .returning(Job)
-        )
+        row = session.scalar(update(Job).where(*ready).values(taken | times | NO_PROGRESS).returning(Job))
         if row is not None:
             record(session, row, "started", by=worker)
         return row

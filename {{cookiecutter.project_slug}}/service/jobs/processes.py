@@ -57,13 +57,15 @@ def lead(process: str) -> Row[*tuple[Any, ...]] | None:
     """
     alive = select(Process.id).where(Process.seen_at > presumed_dead())
     findings = {
-        "lost": is_running & Job.worker.not_in(alive),
-        "overdue": is_running & (Job.deadline < now()),
-        "due": is_waiting & Job.rung_at.is_(None) & (Job.run_at < now(settings().sweep_seconds)),
-        "unanswered": is_waiting & (Job.rung_at < now(-settings().sweep_limit)) & (Job.run_at < now()),
-        "expired": is_waiting & (Job.expires_at < now()),
+        "lost": (Job.worker, is_running & Job.worker.not_in(alive)),
+        "overdue": (Job.deadline, is_running & (Job.deadline < now())),
+        "due": (Job.run_at, is_waiting & Job.rung_at.is_(None) & (Job.run_at < now(settings().sweep_seconds))),
+        "unanswered": (Job.rung_at, is_waiting & (Job.rung_at < now(-settings().sweep_limit)) & (Job.run_at < now())),
+        "expired": (Job.expires_at, is_waiting & (Job.expires_at < now())),
     }
-    columns = [exists().where(condition).label(label) for label, condition in findings.items()]
+    # The first of them and not EXISTS, for which PostgreSQL would read all that waits, expecting to find one at once.
+    first = {label: select(Job.id).where(which).order_by(by).limit(1) for label, (by, which) in findings.items()}
+    columns = [query.scalar_subquery().is_not(None).label(label) for label, query in first.items()]
     with standalone() as session:
         return session.execute(_taking("reconciler", process).returning(*columns)).first()
 

@@ -90,8 +90,8 @@ def events(job_id: str, client: str | None) -> Sequence[Event]:
         JobNotFound: also when the job is another client's.
     """
     with standalone() as session:
-        find(session, job_id, client)
-        return session.scalars(select(Event).where(Event.job_id == job_id).order_by(Event.id)).all()
+        row = find(session, job_id, client)
+        return session.scalars(select(Event).where(Event.job_id == row.id).order_by(Event.id)).all()
 
 
 def queues() -> list[QueueStatus]:

@@ -20,6 +20,9 @@ HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 # Seconds for a name to be looked up while a request waits; what takes longer is looked up when it is called.
 LOOKUP_SECONDS = 2.0
 
+# So many requests may wait for that at once; names of the others are looked up when they are called, too.
+_lookups = threading.BoundedSemaphore(4)
+
 # Public by the registries, and still doors to what is not: metadata of Azure and of Oracle's cloud, relays of 6to4.
 DOORS = [ipaddress.IPv4Network(text) for text in ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")]
 
@@ -40,8 +43,12 @@ def check_url(url: str, field: str = "url") -> None:
         AddressRefused: naming the field.
     """
     parsed = parse(url, field)
-    with suppress(OSError):
-        resolve(parsed.raw_host.decode("ascii"), 443, LOOKUP_SECONDS, field)
+    if _lookups.acquire(blocking=False):
+        try:
+            with suppress(OSError):
+                resolve(parsed.raw_host.decode("ascii"), 443, LOOKUP_SECONDS, field)
+        finally:
+            _lookups.release()
 
 
 def parse(url: str, field: str = "url") -> httpx.URL:

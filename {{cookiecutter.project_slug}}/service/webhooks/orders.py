@@ -41,7 +41,7 @@ def redeliver(job_id: str, *, by: str, client: str | None) -> Job:
         if row.state not in ENDED:
             states = ", ".join(sorted(state.value for state in ENDED))
             raise WrongState(f"expected a job to redeliver to be one of {states}, got: {row.state.value}")
-        last = select(Message.id).where(Message.job_id == job_id).order_by(Message.id.desc()).limit(1)
+        last = select(Message.id).where(Message.job_id == row.id).order_by(Message.id.desc()).limit(1)
         submit(TASK, {"message": session.scalars(last).one()}, session=session)
         record(session, row, "redelivered by hand", by=by)
     return row

@@ -4,6 +4,7 @@ import base64
 from contextlib import suppress
 from typing import Any
 
+from billiard import pool
 from celery.worker.control import Panel
 from kombu.transport import redis
 from kombu.utils.json import loads
@@ -17,6 +18,8 @@ def apply() -> None:
     redis.Channel._connparams = _connparams
     redis.loads = _loads
     redis.Transport._deliver = _deliver
+    # A child that ends waits 30 s for a parent that listens no more; what it has to say is in its job's row already.
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
     # Whoever reaches the broker could stop a worker, or lift its limits; what only looks is left to Flower.
     Panel.data = {name: Panel.data[name] for name, command in Panel.meta.items() if command.type == "inspect"}
 
@@ -56,6 +59,11 @@ def _whole(message: Any) -> bool:
         base64.b64decode(message["body"])
         texts = [message["content-type"], message["content-encoding"], head.get("task", ""), head.get("id", "")]
         texts += [about["delivery_tag"], about["delivery_info"]["exchange"], about["delivery_info"]["routing_key"]]
+        soft, hard = head.get("timelimit") or (None, None)
     except (AttributeError, KeyError, TypeError, ValueError):
         return False
-    return all(isinstance(text, str) for text in texts)
+    # Nothing of this service is packed or stamped, and a doorbell has no limits of its own: the task's are what counts.
+    limits = {type(soft), type(hard)} - ({type(None)} if head.get("durable") else {type(None), int, float})
+    return not (limits or head.get("compression") or head.get("stamped_headers")) and all(
+        isinstance(text, str) for text in texts
+    )

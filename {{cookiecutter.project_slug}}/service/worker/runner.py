@@ -34,7 +34,7 @@ def run(task: "DurableTask", job_id: str) -> None:
     context.clear()
     context.bind(job_id=job_id, task=task.name)
     try:
-        row = attempts.claim(job_id, worker=worker_name, pid=os.getpid(), hard_limit=task.time_limit)
+        row = attempts.claim(job_id, task.name, worker=worker_name, pid=os.getpid(), hard_limit=task.time_limit)
     except outcome.STORE_ERRORS as error:
         log.warning("store unreachable, the job waits for its next doorbell", error=type(error).__name__)
         return

@@ -178,6 +178,13 @@ GARBAGE = {
     "a task that is a list": message(headers={"task": ["trials.echo"], "id": "1"}),
     "an id that is a list": message(headers={"task": "trials.echo", "id": ["1"]}),
     "no headers": message(headers=None),
+    "a limit that is none": message(headers={"task": "trials.echo", "id": "1", "timelimit": "xy"}),
+    "limits of none": message(headers={"task": "trials.echo", "id": "1", "timelimit": [{}, {}]}),
+    "a doorbell with a limit": message(
+        headers={"task": "trials.echo", "id": "1", "durable": True, "timelimit": [None, 1]}
+    ),
+    "stamps": message(headers={"task": "trials.echo", "id": "1", "stamped_headers": ["x"], "x": {}}),
+    "a bomb": message(headers={"task": "trials.echo", "id": "1", "compression": "application/x-gzip"}),
 }
 
 

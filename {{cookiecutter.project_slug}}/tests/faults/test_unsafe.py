@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
@@ -84,6 +84,21 @@ def test_a_forged_doorbell_without_a_row_does_nothing(stack: Stack) -> None:
     assert doorbell.flush(1)
     assert stack.jobs("trials.deadly") == []
     assert worker.process.poll() is None
+
+
+@pytest.mark.fault("U10", "arbitrary jobs")
+def test_a_forged_doorbell_that_names_another_task_changes_nothing(stack: Stack) -> None:
+    row = submit("trials.echo", {"value": "x"}, run_at=datetime.now(UTC) + timedelta(seconds=2))
+    stack.start("worker", "fast")
+    bell = Bell()
+
+    def ring_until_it_has_ended() -> bool:
+        bell.publish(row.id, "trials.deadly", "fast")
+        return stack.job(row.id).state is State.SUCCEEDED
+
+    until(ring_until_it_has_ended)
+    bell.close()
+    assert stack.events(row.id) == ["accepted", "started", "succeeded"]
 
 
 @pytest.mark.fault("U10", "arbitrary jobs")

@@ -177,6 +177,18 @@ def test_a_newcomer_takes_the_place_of_one_that_asks_nothing(start: Start) -> No
         caller.close()
 
 
+def test_a_newcomer_takes_the_place_of_one_that_sends_on_and_on(start: Start) -> None:
+    """A body that never ends holds a place until somebody wants it."""
+    api = start(places=2)
+    slow = [api.connect() for _ in range(2)]
+    for caller in slow:
+        caller.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
+    with api.connect() as newcomer:
+        assert api.ask(newcomer).startswith(b"HTTP/1.1 200")
+    for caller in slow:
+        caller.close()
+
+
 def test_a_newcomer_is_refused_while_every_place_is_at_work(start: Start) -> None:
     """Requests under way are not cut for others, which are told to come again."""
     api = start(places=2)
