@@ -18,6 +18,8 @@ from tests.contract.conftest import Service, opened
 from tests.support.front import Front
 from tests.support.stack import Stack, until
 
+pytestmark = pytest.mark.slow
+
 # Seconds: what is promised of health, and of other requests while the database is away.
 HEALTH, OTHERS = 1.0, 2.0
 

@@ -19,6 +19,8 @@ from tests.contract.conftest import Service, serving
 from tests.support.front import Front
 from tests.support.stack import ROOT, Role, Stack, until
 
+pytestmark = pytest.mark.slow
+
 ORDER = {"url": "https://example.com/", "message": "hello"}
 AWAY = "redis://127.0.0.1:1/0"
 

@@ -15,6 +15,8 @@ from service.api.tokens import digest, mint
 from tests.contract.conftest import serving
 from tests.support.stack import ROOT, Stack, until
 
+pytestmark = pytest.mark.slow
+
 TODAY = datetime.now(UTC).date()
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

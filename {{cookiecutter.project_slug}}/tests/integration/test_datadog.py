@@ -21,6 +21,8 @@ from tests.support.desk import Desk, fresh
 from tests.support.door import PATH
 from tests.support.stack import Role, free_port, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def metrics() -> Iterator[Metrics]:

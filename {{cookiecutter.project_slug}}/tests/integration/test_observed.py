@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from service import NAME
 from service.api.tokens import mint
@@ -16,6 +17,8 @@ from tests.support.callers import Api
 from tests.support.door import PATH
 from tests.support.sentry import Sentry
 from tests.support.stack import Stack, until
+
+pytestmark = pytest.mark.slow
 
 EVERYWHERE = {"timestamp", "level", "event", "logger", "service", "version", "environment", "role"}
 

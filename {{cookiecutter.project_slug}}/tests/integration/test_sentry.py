@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 from celery.schedules import crontab
 from sqlalchemy import update
 
@@ -17,6 +18,8 @@ from tests.support.callers import Api
 from tests.support.door import PATH
 from tests.support.sentry import Sentry
 from tests.support.stack import ROOT, Stack, until
+
+pytestmark = pytest.mark.slow
 
 
 class TestSentry:

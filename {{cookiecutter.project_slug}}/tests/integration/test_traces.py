@@ -12,6 +12,8 @@ from tests.support.desk import Desk, fresh
 from tests.support.receiver import Receiver
 from tests.support.stack import Role, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def traces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traces]:

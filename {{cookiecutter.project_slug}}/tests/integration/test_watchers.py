@@ -17,6 +17,8 @@ from tests.support.callers import Api, Callers
 from tests.support.door import PATH
 from tests.support.stack import Role, Stack, free_port, until
 
+pytestmark = pytest.mark.slow
+
 # Linux; elsewhere a pipe is as large as it is, and takes longer to fill.
 SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", None)
 

@@ -32,7 +32,7 @@ class Front:
     def vanish(self) -> None:
         """Be as a server behind a network that lost its way: nobody is answered, and nobody is told."""
         self._gone = True
-        self._server.close()
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
         listening = socket.create_server((HOST, self.port), backlog=0)
         # One connection that nobody accepts fills the queue; whoever comes next hears nothing at all.
         self._plug = [listening, socket.create_connection((HOST, self.port))]
@@ -48,6 +48,9 @@ class Front:
     def _listen(self) -> None:
         serve = asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
         self._server = asyncio.run_coroutine_threadsafe(serve, self._loop).result(5)
+
+    async def _close(self) -> None:
+        self._server.close()
 
     async def _cut(self) -> None:
         for writer in list(self._open):

@@ -9,6 +9,8 @@ from service.api.connection import MAX_HEAD
 from tests.support.echo import LARGE, REQUEST, Hasty, Server, refused, rest
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., Server]
 
 

@@ -12,6 +12,8 @@ from deploy.monitors.definitions import MANAGED, monitors
 from service import NAME
 from tests.support.datadog import KEYS, Datadog
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 COUNT = len(monitors())
 
