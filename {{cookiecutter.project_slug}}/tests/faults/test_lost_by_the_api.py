@@ -93,9 +93,9 @@ def test_a_broker_that_goes_away_under_load_fails_no_request_and_delays_none(
         url = {"BROKER_URL": f"redis://127.0.0.1:{front.port}/0"} if how == "unreachable" else {}
         with Callers(Api(stack, **url)) as callers:
             callers.more(50)
-            before = callers.more(300)
+            before = callers.more(150)
             with away(stack, front, how):
-                meanwhile = callers.more(300)
+                meanwhile = callers.more(150)
         back = time.monotonic()
         assert Counter(order.status for order in callers.orders) == {202: len(callers.orders)}
         usual, worst = percentile(before, 99), percentile(meanwhile, 99)

@@ -101,8 +101,8 @@ def test_an_idle_stack_makes_less_than_one_query_a_second(stack: Stack) -> None:
         until(lambda: (stack.directory / "beat.heartbeat").exists())
         time.sleep(5)
         before = front.requests
-        time.sleep(30)
-        assert 0 < front.requests - before < 30
+        time.sleep(20)
+        assert 0 < front.requests - before < 20
 
 
 @pytest.mark.fault("S12", "memory grows until the system kills something")
