@@ -13,7 +13,7 @@ from service.jobs import doorbell
 from service.jobs.ending import end
 from service.jobs.history import record
 from service.jobs.model import WAITING, Job, PausedQueue, RefusedMessage, State, is_waiting
-from service.jobs.query import find
+from service.jobs.query import demand_room, find
 from service.queues import SWEEP_ROWS
 
 
@@ -38,8 +38,11 @@ def retry(job_id: str, *, by: str, client: str | None) -> Job:
 
     Raises:
         JobNotFound, WrongState: as for `cancel`.
+        TooManyWaiting: MAX_WAITING_JOBS of the client's wait already.
     """
     with _changing(job_id, client, {State.FAILED, State.CANCELLED}, "retry") as (session, row):
+        if client is not None:
+            demand_room(session, client, settings().max_waiting_jobs)
         row.state, row.run_at, row.rung_at, row.expires_at = State.QUEUED, now(), now(), None
         row.failures = row.crashes = row.losses = 0
         row.error_type = row.error_message = row.traceback = row.cancel_requested_at = row.ended_at = None

@@ -9,7 +9,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from service.config import settings
 from service.database import now, standalone
-from service.errors import JobNotFound
+from service.errors import JobNotFound, TooManyWaiting
 from service.jobs.model import WAITING, Event, Job, PausedQueue, Process, State, is_in, is_running, is_waiting
 
 # Counting further would read the whole backlog; readers show it as "10,000+".
@@ -109,9 +109,14 @@ def alive(role: str) -> Sequence[Process]:
         return session.scalars(query).all()
 
 
-def waiting(session: Session, client: str, cap: int) -> int:
-    """How many jobs of the client wait; it stops counting at `cap`."""
-    return _count(session, Job.client == client, is_waiting, cap=cap)
+def demand_room(session: Session, client: str, may_wait: int) -> None:
+    """Refuse one more job of a client that has as many waiting as it may.
+
+    Raises:
+        TooManyWaiting: it has.
+    """
+    if _count(session, Job.client == client, is_waiting, cap=may_wait) >= may_wait:
+        raise TooManyWaiting
 
 
 def presumed_dead() -> now:

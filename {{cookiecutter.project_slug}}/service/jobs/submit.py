@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.database import Timestamp, now, transaction
-from service.errors import IdempotencyConflict, InvalidArguments, TooManyWaiting
+from service.errors import IdempotencyConflict, InvalidArguments
 from service.jobs import catalogue, doorbell, query
 from service.jobs.history import record
 from service.jobs.model import Job, State
@@ -119,8 +119,8 @@ def _insert(session: Session, row: Job, may_wait: int | None) -> Job:
 
 
 def _accept(session: Session, row: Job, may_wait: int | None) -> Job:
-    if may_wait is not None and query.waiting(session, row.client, may_wait) >= may_wait:
-        raise TooManyWaiting
+    if may_wait is not None:
+        query.demand_room(session, row.client, may_wait)
     session.add(row)
     session.flush()
     record(session, row, "accepted", by=row.client)

@@ -24,10 +24,10 @@ class TestWatch:
 
 
 class TestMend:
-    def test_cancel_retry_discard_move(self, anna: httpx.Client, job: Make) -> None:
+    def test_cancel_retry_discard_move(self, anna: httpx.Client, operator: httpx.Client, job: Make) -> None:
         """Each verb does what it says from the states that allow it."""
         path = f"/v1/jobs/{job()}"
-        assert anna.post(f"{path}/move", json={"queue": "fast"}).json()["queue"] == "fast"
+        assert operator.post(f"{path}/move", json={"queue": "fast"}).json()["queue"] == "fast"
         assert anna.post(f"{path}/cancel").json()["state"] == "cancelled"
         assert anna.post(f"{path}/retry").json()["state"] == "queued"
         end(path.rpartition("/")[2], State.FAILED)
@@ -38,9 +38,13 @@ class TestMend:
         path = f"/v1/jobs/{job()}"
         assert [anna.post(f"{path}/{verb}").status_code for verb in ("retry", "discard")] == [409, 409]
 
-    def test_an_unknown_queue(self, anna: httpx.Client, job: Make) -> None:
+    def test_which_queue_is_the_operators_affair(self, anna: httpx.Client, job: Make) -> None:
+        """A client could put its slow jobs before everyone's fast ones."""
+        assert anna.post(f"/v1/jobs/{job()}/move", json={"queue": "fast"}).status_code == 403
+
+    def test_an_unknown_queue(self, operator: httpx.Client, job: Make) -> None:
         """Moving to a queue that does not exist names the field."""
-        refused = anna.post(f"/v1/jobs/{job()}/move", json={"queue": "sloow"})
+        refused = operator.post(f"/v1/jobs/{job()}/move", json={"queue": "sloow"})
         assert refused.json()["field"] == "queue"
 
 

@@ -153,6 +153,8 @@ class TestWaiting:
             assert order(2).status_code == 202
             operate.cancel(first.json()["id"], by="test", client=None)
             assert (order(key="fourth").status_code, order().status_code) == (202, 429)
+            mine = {"Authorization": f"Bearer {api.tokens[0]}"}
+            assert httpx.post(f"{api.url}/v1/jobs/{first.json()['id']}/retry", headers=mine).status_code == 429
 
 
 class TestStrangers:

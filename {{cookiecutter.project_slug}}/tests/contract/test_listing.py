@@ -70,10 +70,10 @@ def test_pages_neither_skip_nor_repeat_while_jobs_are_added(anna: httpx.Client, 
     assert seen == sorted(set(seen), reverse=True)
 
 
-def test_filters_hold_together(anna: httpx.Client, job: Make) -> None:
+def test_filters_hold_together(anna: httpx.Client, operator: httpx.Client, job: Make) -> None:
     """Each filter narrows the list, and all of them together."""
     waits, moved, cancelled = job(), job(), job()
-    anna.post(f"/v1/jobs/{moved}/move", json={"queue": "fast"})
+    operator.post(f"/v1/jobs/{moved}/move", json={"queue": "fast"})
     anna.post(f"/v1/jobs/{cancelled}/cancel")
     mine = {waits, moved, cancelled}
     for wanted, expected in (

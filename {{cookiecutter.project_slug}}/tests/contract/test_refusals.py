@@ -172,10 +172,10 @@ def test_ten_megabytes(service: Service) -> None:
         assert operator.get("/health/live").status_code == 200
 
 
-def test_a_good_body_in_chunks(anna: httpx.Client, job: Make) -> None:
+def test_a_good_body_in_chunks(operator: httpx.Client, job: Make) -> None:
     """A body in chunks is as good as any other."""
     chunks = iter([move()[:5], move()[5:]])
-    assert anna.post(f"/v1/jobs/{job()}/move", content=chunks, headers=JSON).json()["queue"] == "fast"
+    assert operator.post(f"/v1/jobs/{job()}/move", content=chunks, headers=JSON).json()["queue"] == "fast"
 
 
 def test_refused_before_it_is_read(service: Service) -> None:
