@@ -7,8 +7,9 @@ import json
 import os
 import sys
 import urllib.request
+from pathlib import Path
 
-SERVICE = "{{cookiecutter.project_slug}}"
+SERVICE = Path(__file__).resolve().parents[1].name
 TIMEOUT_SECONDS = 5
 
 

@@ -8,11 +8,14 @@ from alembic import context
 import service.models
 from service.database import Base, engine
 from service.jobs import model
+from service.outbound import hosts
+from service.webhooks import model as webhooks
 
 for module in pkgutil.iter_modules(service.models.__path__, "service.models."):
     importlib.import_module(module.name)
 
-TABLES = (model, service.models)
+# Whoever is imported here is compared with the database by `alembic revision --autogenerate`.
+TABLES = (model, hosts, webhooks, service.models)
 
 
 def run() -> None:

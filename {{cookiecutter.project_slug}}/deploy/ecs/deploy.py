@@ -19,7 +19,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from definition import MIGRATE, PORT, ROLES, Role, task_definition
 
-SERVICE = "{{cookiecutter.project_slug}}"
+SERVICE = Path(__file__).resolve().parents[2].name
 WAIT = {"Delay": 5, "MaxAttempts": 120}
 TARGETS = ["migrate", *ROLES, "verify"]
 

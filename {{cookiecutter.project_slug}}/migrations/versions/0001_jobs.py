@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the tables of `service/jobs/model.py` and `service/webhooks/model.py`."""
+    """Add the tables of `service/jobs/model.py`, `service/webhooks/model.py` and `service/outbound/hosts.py`."""
     op.create_table(
         "jobs",
         sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
@@ -128,7 +128,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_webhook_messages_job_id", "webhook_messages", ["job_id"])
     op.create_table(
-        "webhook_hosts",
+        "outbound_hosts",
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("holder", sa.Text, nullable=False),
         sa.Column("held_until", Timestamp, nullable=False),

@@ -3,6 +3,7 @@
 import functools
 from typing import TYPE_CHECKING, Any
 
+from service.api import limits
 from service.api.contract import scopes
 from service.api.keyring import Keyring
 from service.api.tokens import MINT, MalformedEntries
@@ -32,13 +33,14 @@ def keyring() -> Keyring:
     return made
 
 
-def bearer(token: str, request: "ConnexionRequest") -> dict[str, Any] | None:
+async def bearer(token: str, request: "ConnexionRequest") -> dict[str, Any] | None:
     """Connexion's question about a token: whose it is, None if it is nobody's.
 
     Handlers get `user`, who calls, and `client`, whose jobs they may see: None means everyone's.
 
     Raises:
         InvalidRequest: there are two, and one cannot know which is meant (RFC 6750, 3.1).
+        TooManyRequests: the client asks too often; what it may not do counts, too.
         Forbidden: the token lacks the scope of this operation.
     """
     if len(request.headers.getlist("Authorization")) > 1:
@@ -47,6 +49,7 @@ def bearer(token: str, request: "ConnexionRequest") -> dict[str, Any] | None:
     if entry is None:
         return None
     bind(client=entry.client, token_name=entry.name or None)
+    await limits.demand_room(entry.client)
     needed = scopes()[request.scope["extensions"]["connexion_routing"]["operation_id"]]
     if not entry.scopes & {needed, ADMIN}:
         raise Forbidden(f"expected a token with the scope {needed}, got: {', '.join(sorted(entry.scopes))}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import math
 import time
 
@@ -11,10 +12,9 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import NAME
-from service.config import Settings
+from service.config import Settings, settings
 from service.errors import TooManyRequests
 
 log = structlog.get_logger()
@@ -78,33 +78,25 @@ class Rate:
         self._tries = None
 
 
-class Limited:
-    """Stands behind the token and before the body: whoever asks too often is told to wait."""
-
-    def __init__(self, app: ASGIApp, rate: Rate) -> None:
-        self.app = app
-        self._rate = rate
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on one request.
-
-        Raises:
-            TooManyRequests: the client has used up its rate.
-        """
-        client = scope.get("extensions", {}).get("connexion_context", {}).get("user")
-        if client is not None and (seconds := await self._rate.wait(client)):
-            limit = self._rate.limit
-            raise TooManyRequests(
-                f"expected at most {limit.amount} requests in {limit.get_expiry()} s, got: more; "
-                f"ask again in {seconds} s",
-                retry_after=seconds,
-            )
-        await self.app(scope, receive, send)
+@functools.cache
+def rate() -> Rate | None:
+    """What RATE_LIMIT asks for, counted by this process; None when it is off."""
+    return Rate(parse(settings().rate_limit), settings().redis) if settings().rate_limit else None
 
 
-def rate(settings: Settings) -> Rate | None:
-    """What RATE_LIMIT asks for; None when it is off."""
-    return Rate(parse(settings.rate_limit), settings.redis) if settings.rate_limit else None
+async def demand_room(client: str) -> None:
+    """Count one request of the client, before its body is read.
+
+    Raises:
+        TooManyRequests: the client has used up its rate.
+    """
+    counted = rate()
+    if counted is not None and (seconds := await counted.wait(client)):
+        raise TooManyRequests(
+            f"expected at most {counted.limit.amount} requests in {counted.limit.get_expiry()} s, got: more; "
+            f"ask again in {seconds} s",
+            retry_after=seconds,
+        )
 
 
 def describe(settings: Settings) -> str:

@@ -44,12 +44,7 @@ FLUSH_SECONDS = 1.0
 def configure(settings: Settings, role: str, stream: TextIO | None = None) -> None:
     """Send every line of this process, libraries' too, through one formatter to `stream` or standard output."""
     stream = stream or sys.stdout
-    fields = {
-        "service": NAME,
-        "version": settings.service_version,
-        "environment": settings.environment,
-        "role": role,
-    }
+    fields = {"service": NAME, "version": settings.service_version, "environment": settings.environment, "role": role}
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

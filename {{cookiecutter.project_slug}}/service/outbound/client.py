@@ -15,6 +15,7 @@ import httpx
 
 from service import NAME
 from service.errors import AddressRefused, UpstreamError, UpstreamRefused
+from service.outbound import hosts
 from service.outbound.guard import parse
 from service.outbound.transport import Deadline, Transport
 
@@ -59,17 +60,19 @@ def call(
 
 
 def post_json(url: str, body: Mapping[str, Any], *, idempotency_key: str) -> httpx.Response:
-    """Post `body` as JSON; gives a 2xx answer.
+    """Post `body` as JSON for the job that has this id; gives a 2xx answer.
 
     Raises:
+        Postpone: the host is in trouble, and others are before this job; it waits in its row, in no worker.
         UpstreamError: as for `call`, or the answer was 5xx, 408 or 429; worth another attempt.
         UpstreamRefused: any other answer, a redirect among them, or an address that is not public.
     """
     headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
-    answer = call("POST", url, content=json.dumps(body).encode(), headers=headers)
-    said = f"{answer.status_code} from {answer.request.url.netloc.decode()}"
-    if answer.status_code >= 500 or answer.status_code in {408, 429}:
-        raise UpstreamError(said, retry_after=retry_after(answer))
+    with hosts.turn(url, idempotency_key, TOTAL_SECONDS):
+        answer = call("POST", url, content=json.dumps(body).encode(), headers=headers)
+        said = f"{answer.status_code} from {answer.request.url.netloc.decode()}"
+        if answer.status_code >= 500 or answer.status_code in {408, 429}:
+            raise UpstreamError(said, retry_after=retry_after(answer))
     if not answer.is_success:
         raise UpstreamRefused(f"{said}; another attempt would be refused again")
     return answer

@@ -2,7 +2,7 @@
 
 from service.config import settings
 from service.jobs import operate, processes
-from service.webhooks import hosts
+from service.outbound import hosts
 from service.worker import FastTask, app
 
 

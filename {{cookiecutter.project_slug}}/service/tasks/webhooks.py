@@ -3,7 +3,7 @@
 import random
 from datetime import timedelta
 
-from service.errors import AddressRefused, NoWebhookSecret, Postpone, UpstreamError, UpstreamRefused
+from service.errors import NoWebhookSecret, Postpone, UpstreamError, UpstreamRefused
 from service.jobs.history import record
 from service.queues import WEBHOOK_AGE, WEBHOOK_WAITS
 from service.webhooks import delivery
@@ -19,7 +19,7 @@ def deliver(self: FastTask, message: str) -> str:
     present = self.job.row.started_at or self.job.row.created_at
     try:
         said = delivery.attempt(sent, row, self.job.id, present)
-    except (UpstreamRefused, AddressRefused) as error:
+    except UpstreamRefused as error:
         delivery.tell(row, "delivery given up", str(error), by)
         raise
     except (UpstreamError, NoWebhookSecret) as error:

@@ -8,10 +8,9 @@ from service.database import standalone, transaction
 from service.errors import JobNotFound, UpstreamError, UpstreamRefused
 from service.jobs import Job, query
 from service.jobs.history import record
-from service.outbound import client
-from service.outbound.guard import parse
+from service.outbound import client, hosts
 from service.queues import WEBHOOK_SECONDS
-from service.webhooks import hosts, secrets
+from service.webhooks import secrets
 from service.webhooks.model import Message
 
 
@@ -38,27 +37,19 @@ def attempt(message: Message, row: Job, holder: str, present: datetime) -> str:
         UpstreamRefused: the receiver wants no more, or its address is not public.
     """
     url = row.callback_url or ""
-    host = parse(url, "callback_url").host.rstrip(".").lower()
     content = message.body.encode()
     headers = {"Content-Type": "application/json", **signed(message, secrets.of(row.client), present)}
-    hosts.take(host, holder)
-    troubled, spare = True, None
-    try:
+    with hosts.turn(url, holder, WEBHOOK_SECONDS, alone=True) as host:
         # What the receiver says beside its status is of no use, so nobody waits for it.
         answer = client.call("POST", url, content=content, headers=headers, seconds=WEBHOOK_SECONDS, max_answer=0)
+        said = f"{answer.status_code} from {host}"
         # Any other refusal is about this message: the host itself is well.
-        troubled = answer.status_code >= 500 or answer.status_code == 429
-        spare = client.retry_after(answer) if answer.status_code in {429, 503} else None
-    except UpstreamRefused:
-        troubled = False
-        raise
-    finally:
-        hosts.release(host, holder, failed=troubled, spare=spare)
-    said = f"{answer.status_code} from {host}"
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise UpstreamError(said, retry_after=client.retry_after(answer))
     if answer.status_code == 410:
         raise UpstreamRefused(f"{said}, which wants no more of it")
     if not answer.is_success:
-        raise UpstreamError(said, retry_after=spare)
+        raise UpstreamError(said)
     return said
 
 

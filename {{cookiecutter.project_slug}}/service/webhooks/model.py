@@ -1,14 +1,12 @@
-"""What webhooks keep: the messages, and how it goes with each host."""
+"""What webhooks keep: the messages."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from sqlalchemy import ForeignKey, Integer, Text, Uuid
+from sqlalchemy import ForeignKey, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.database import Base, Timestamp, now
 from service.jobs.model import new_id
-
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Message(Base):
@@ -20,17 +18,3 @@ class Message(Base):
     job_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     body: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
-
-
-class Host(Base):
-    """One host: who delivers to it now, how it has failed of late, and how far those that wait have booked."""
-
-    __tablename__ = "webhook_hosts"
-
-    name: Mapped[str] = mapped_column(Text, primary_key=True)
-    holder: Mapped[str] = mapped_column(Text, default="")
-    held_until: Mapped[datetime] = mapped_column(Timestamp, default=LONG_AGO)
-    # Failures since it last answered, and when it may be called again.
-    failures: Mapped[int] = mapped_column(Integer, default=0)
-    open_at: Mapped[datetime] = mapped_column(Timestamp, default=LONG_AGO)
-    booked_until: Mapped[datetime] = mapped_column(Timestamp, default=LONG_AGO)

@@ -6,16 +6,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import view
-from service.database import transaction
-from service.errors import WrongState
+from service.database import now, transaction
+from service.errors import TooManyRequests, WrongState
 from service.jobs import Job, submit
 from service.jobs.history import record
-from service.jobs.model import ENDED
+from service.jobs.model import ENDED, Event
 from service.jobs.query import find
 from service.webhooks.model import Message
 
 # A job of the service's own: it is in no client's list, and each delivery is in the history of the job it tells of.
 TASK = "webhooks.deliver"
+
+# What a job's history calls it when somebody asked for another delivery, and the seconds between two such.
+AGAIN = "redelivered by hand"
+REDELIVER_SECONDS = 10
 
 
 def on_end(session: Session, row: Job) -> None:
@@ -33,6 +37,7 @@ def redeliver(job_id: str, *, by: str, client: str | None) -> Job:
     Raises:
         JobNotFound: there is none, or it is another client's.
         WrongState: the job has not ended, or has no callback_url.
+        TooManyRequests: it was redelivered a moment ago.
     """
     with transaction() as session:
         row = find(session, job_id, client, lock=True)
@@ -41,7 +46,11 @@ def redeliver(job_id: str, *, by: str, client: str | None) -> Job:
         if row.state not in ENDED:
             states = ", ".join(sorted(state.value for state in ENDED))
             raise WrongState(f"expected a job to redeliver to be one of {states}, got: {row.state.value}")
+        again = (Event.job_id == row.id, Event.event == AGAIN, Event.at > now(-REDELIVER_SECONDS))
+        if session.scalars(select(Event.id).where(*again).limit(1)).first() is not None:
+            said = f"expected a job to be redelivered once in {REDELIVER_SECONDS} s, got: again; see its events"
+            raise TooManyRequests(said, retry_after=REDELIVER_SECONDS)
         last = select(Message.id).where(Message.job_id == row.id).order_by(Message.id.desc()).limit(1)
         submit(TASK, {"message": session.scalars(last).one()}, session=session)
-        record(session, row, "redelivered by hand", by=by)
+        record(session, row, AGAIN, by=by)
     return row

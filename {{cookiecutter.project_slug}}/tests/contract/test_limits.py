@@ -77,6 +77,14 @@ class TestRate:
             assert {httpx.get(f"{api.url}/health/ready").status_code for _ in range(10)} == {200}
             assert {api.ask("wrong").status_code for _ in range(10)} == {401}
 
+    def test_what_a_token_may_not_do_counts(self, stores: Stack) -> None:
+        """Whoever is refused with 403 over and over has used up its rate like others."""
+        token, entry = mint(f"client-{os.urandom(4).hex()}", ["jobs:read"], name="reader")
+        with limited(stores, ([token], entry), RATE_LIMIT="3/hour") as api:
+            url, headers = f"{api.url}/v1/reports", {"Authorization": f"Bearer {token}"}
+            refused = [httpx.post(url, json={}, headers=headers).status_code for _ in range(5)]
+            assert refused == [403, 403, 403, 429, 429]
+
     def test_processes_count_together(self, stores: Stack, clients: tuple[list[str], str]) -> None:
         """It does not help to ask another process."""
         with (

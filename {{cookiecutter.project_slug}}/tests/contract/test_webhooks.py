@@ -38,6 +38,15 @@ def test_a_job_that_has_not_ended_or_has_no_callback_is_not(anna: httpx.Client, 
     assert "callback_url" in refused.json()["detail"]
 
 
+def test_it_is_done_again_only_after_a_while(anna: httpx.Client, stores: Stack, told: str) -> None:
+    anna.post(f"/v1/jobs/{told}/cancel")
+    assert anna.post(f"/v1/jobs/{told}/redeliver").status_code == 200
+    deliveries = len(stores.jobs(orders.TASK))
+    refused = anna.post(f"/v1/jobs/{told}/redeliver")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
+    assert len(stores.jobs(orders.TASK)) == deliveries
+
+
 def test_only_who_may_write_and_whose_job_it_is(service: Service, bert: httpx.Client, told: str) -> None:
     with service.caller("reader") as reader, service.caller("operator") as operator:
         assert reader.post(f"/v1/jobs/{told}/redeliver").status_code == 403

@@ -73,7 +73,7 @@ def test_a_worker_that_wakes_up_too_late_changes_nothing(stack: Stack, recovered
 
 @pytest.mark.fault("D5", "the effect happens twice")
 def test_a_worker_killed_after_its_commit_leaves_one_effect(stack: Stack) -> None:
-    for _ in range(3):
+    for _ in range(2):
         worker = stack.start("worker", "slow")
         row = stack.submit("trials.effect", seconds=0.3)
         until(lambda job_id=row.id: stack.job(job_id).state is State.SUCCEEDED, every=0.002)  # type: ignore[misc]

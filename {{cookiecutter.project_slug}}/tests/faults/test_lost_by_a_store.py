@@ -125,7 +125,7 @@ def test_a_database_that_restarts_in_the_middle_of_a_claim_or_a_finish_loses_not
 ) -> None:
     row = stack.submit("trials.late_effect", seconds=1)
     if moment == "finish":
-        stack.start("worker", "slow")
+        stack.start("worker", "slow", QUEUE_SLOW_BACKOFF="1")
         until(lambda: stack.attempts(row.id))
     with suppress(OperationalError), database.transaction() as session:
         # Whoever claims or finishes the job waits here, and so is in the middle of it when the database goes.

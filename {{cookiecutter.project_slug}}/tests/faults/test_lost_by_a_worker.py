@@ -74,7 +74,7 @@ def test_a_job_that_kills_its_process_every_time_is_poison_after_three(stack: St
 @pytest.mark.fault("L7", "SIGTERM waits for ever, or the platform kills at 30 s")
 def test_sigterm_lets_a_short_job_end_and_hands_a_long_one_back(stack: Stack, recovered: Recovered) -> None:
     worker = stack.start("worker", "slow", QUEUE_SLOW_GRACE="3")
-    short, long = stack.submit("trials.sleep", seconds=1.5), stack.submit("trials.sleep", seconds=8)
+    short, long = stack.submit("trials.sleep", seconds=1.5), stack.submit("trials.sleep", seconds=5)
     until(lambda: stack.attempts(short.id) and stack.attempts(long.id))
     stopped = time.monotonic()
     assert worker.stop(10) == 0

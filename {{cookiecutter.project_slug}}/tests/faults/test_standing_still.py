@@ -12,7 +12,7 @@ from service.worker.process import STUCK_SECONDS
 from tests.support.stack import ROOT, Stack, until
 
 # Longer than that of the other tests: an idle process on a busy machine must not look as if it stood still.
-HEARTBEAT = "3"
+HEARTBEAT = "2"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def alive(stack: Stack, role: str) -> bool:
     """What the platform's probe says of a role, by its exit code."""
     environment = {name: stack.environment[name] for name in ("PATH", "STATE_DIR", "HEARTBEAT_SECONDS")}
     run = subprocess.run([ROOT / "alive", role], env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0 or f"expected a heartbeat of {role} within 9 s, got: one " in run.stderr, run.stderr
+    assert run.returncode == 0 or f"expected a heartbeat of {role} within 6 s, got: one " in run.stderr, run.stderr
     return run.returncode == 0
 
 

@@ -72,7 +72,7 @@ def test_a_clock_that_jumps_while_a_job_runs_starts_it_no_second_time(
     stack: Stack, recovered: Recovered, shift: float
 ) -> None:
     worker = stack.start("worker", "slow", CLOCK=clock(stack, 0))
-    row = stack.submit("trials.sleep", seconds=12)
+    row = stack.submit("trials.sleep", seconds=7)
     until(lambda: stack.attempts(row.id))
     clock(stack, shift)
     jumped = time.monotonic()
@@ -127,7 +127,7 @@ def test_a_beat_whose_clock_is_wrong_submits_nothing_early(stack: Stack) -> None
     wrong = clock(stack, (nearly - present).total_seconds())
     beat = stack.start("beat", CLOCK=wrong)
     until(lambda: (stack.directory / "beat.heartbeat").exists())
-    time.sleep(15)
+    time.sleep(8)
     assert beat.process.poll() is None
     # There is a minute in every day at which it is time by the store's clock, too.
     moments = {(job.created_at.hour, job.created_at.minute) for job in stack.jobs("maintenance.purge")}

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 import trustme
 
 from service import config
+from service.database import Base, engine
 from service.errors import UpstreamError, UpstreamRefused
 from service.outbound import transport
 from service.outbound.client import call, post_json
+from tests.support.stack import forget_settings
 from tests.support.wire import Serve, fine, names, server
 
 __all__ = ["names"]
@@ -29,6 +32,16 @@ def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "test")
     monkeypatch.setenv("OUTBOUND_ALLOW", "127.0.0.2")
     config.settings.cache_clear()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A database that knows of no host yet."""
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/service.db")
+    forget_settings()
+    Base.metadata.create_all(engine())
+    yield
+    forget_settings()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433"])
@@ -138,6 +151,7 @@ def test_an_answer_is_read_up_to_its_limit_and_never_unpacked() -> None:
         assert call("GET", f"http://127.0.0.2:{port}/", max_answer=0).status_code == 200
 
 
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("status", "header", "error", "wait"),
     [

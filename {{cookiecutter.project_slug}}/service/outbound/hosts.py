@@ -1,0 +1,134 @@
+"""How it goes with each third party, kept for all workers together: one that fails over and over is spared.
+
+Whoever may not call yet waits in its row and holds no worker, so that a host that hangs takes no more than a few of
+them. A host in trouble is tried by one call at a time. The one that ends wakes the one that has waited longest; the
+time that each books, one second after another, is for the case that nobody wakes it, so that however many wait, they
+look again about once a second together.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Integer, Row, Select, Text, delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from service.database import Base, Timestamp, now, standalone, transaction
+from service.errors import AddressRefused, Postpone, UpstreamError, UpstreamRefused
+from service.jobs.attempts import wake
+from service.outbound.guard import parse
+from service.queues import HOST_FAILURES, HOST_SPARED_CAP, HOST_SPARED_SECONDS
+
+# Times that a call may take; after as long, one whose worker died holds its host no longer.
+HOLD = 3
+
+# Seconds between two that look again by themselves.
+BOOKED_SECONDS = 1.0
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Host(Base):
+    """One host: who has it for itself, how it has failed of late, and how far those that wait have booked."""
+
+    __tablename__ = "outbound_hosts"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    holder: Mapped[str] = mapped_column(Text, default="")
+    held_until: Mapped[datetime] = mapped_column(Timestamp, default=LONG_AGO)
+    # Failures since it last answered, and when it may be called again.
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    open_at: Mapped[datetime] = mapped_column(Timestamp, default=LONG_AGO)
+    booked_until: Mapped[datetime] = mapped_column(Timestamp, default=LONG_AGO)
+
+
+@contextmanager
+def turn(url: str, holder: str, seconds: float, *, alone: bool = False) -> Iterator[str]:
+    """Call the URL's host in here, for at most so many seconds; gives its name.
+
+    An UpstreamError in here says that the host is in trouble; one with a `retry_after`, that it is to be spared.
+    With `alone` there is one call at a time; without, only while the host is in trouble.
+
+    Raises:
+        Postpone: another has the host, or it is spared.
+        UpstreamRefused: no host can be called by this URL.
+    """
+    try:
+        name = parse(url).host.rstrip(".").lower()
+    except AddressRefused as error:
+        raise UpstreamRefused(error.detail) from error
+    waiting_for = f"host {name}" if alone else f"host {name} to recover"
+    with standalone() as session:
+        found = session.execute(_query(name)).first()
+    host, present = found or (None, LONG_AGO)
+    awaited = host is not None and host.booked_until > present
+    held = alone or (host is not None and (host.failures > 0 or host.open_at > present))
+    if held:
+        _take(name, holder, HOLD * seconds, waiting_for)
+    failed, spare = None, None
+    try:
+        yield name
+        failed = False
+    except UpstreamRefused:
+        failed = False
+        raise
+    except UpstreamError as error:
+        failed, spare = True, error.retry_after
+        raise
+    finally:
+        over = not (held or failed) or _end(name, holder if held else None, failed, spare)
+        if (held or awaited) and over and not wake(waiting_for):
+            with transaction() as session:
+                host, present = _locked(session, name)
+                host.booked_until = present
+
+
+def forget_idle() -> None:
+    """Drop hosts that nobody has had for a day."""
+    with standalone() as session:
+        session.execute(delete(Host).where(Host.held_until < now(-86_400), Host.open_at < now(-86_400)))
+
+
+def _take(name: str, holder: str, seconds: float, waiting_for: str) -> None:
+    with transaction() as session:
+        host, present = _locked(session, name)
+        if host.open_at <= present and (host.held_until <= present or host.holder == holder):
+            host.holder, host.held_until = holder, present + timedelta(seconds=seconds)
+            return
+        host.booked_until = max(host.booked_until, host.open_at, present) + timedelta(seconds=BOOKED_SECONDS)
+        wait = (host.booked_until - present).total_seconds()
+    raise Postpone(waiting_for, wait)
+
+
+def _end(name: str, holder: str | None, failed: bool | None, spare: float | None) -> bool:
+    """Note how a call went; gives whether another may follow it now."""
+    with transaction() as session:
+        host, present = _locked(session, name)
+        # Another has it by now, since this one took so long; or enough have been counted of those that failed together.
+        if (host.open_at > present) if holder is None else (host.holder != holder):
+            return False
+        if holder is not None:
+            host.holder, host.held_until = "", present
+        if failed is not None:
+            host.failures = host.failures + 1 if failed else 0
+        if failed and host.failures >= HOST_FAILURES:
+            doubled = HOST_SPARED_SECONDS * 2.0 ** min(host.failures - HOST_FAILURES, 30)
+            spare = max(spare or 0.0, min(doubled, HOST_SPARED_CAP))
+        host.open_at = present + timedelta(seconds=min(spare or 0.0, HOST_SPARED_CAP))
+        return host.open_at <= present
+
+
+def _query(name: str) -> Select[Host, datetime]:
+    return select(Host, now()).where(Host.name == name)
+
+
+def _locked(session: Session, name: str) -> Row[Host, datetime]:
+    query = _query(name).with_for_update()
+    found = session.execute(query).first()
+    if found is None:
+        # Another may meet this host for the first time in the same moment.
+        with suppress(IntegrityError), session.begin_nested():
+            session.add(Host(name=name))
+        found = session.execute(query).one()
+    return found

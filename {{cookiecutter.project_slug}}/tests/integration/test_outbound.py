@@ -1,0 +1,65 @@
+"""A third party in trouble, on real workers: who waits for it, and who does not."""
+
+import threading
+from itertools import pairwise
+
+import pytest
+
+from service.jobs import State
+from service.queues import HOST_FAILURES, HOST_SPARED_SECONDS
+from tests.support.receiver import Receiver
+from tests.support.stack import Stack, until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def worker(stack: Stack) -> Stack:
+    """A worker that may call this machine."""
+    stack.environment |= {"OUTBOUND_ALLOW": "127.0.0.0/8"}
+    stack.start("worker", "fast")
+    return stack
+
+
+def test_a_third_party_that_hangs_holds_the_workers_for_one_wave_of_calls_alone(worker: Stack) -> None:
+    hung = threading.Event()
+    with Receiver("127.0.0.2", lambda _: (hung.wait(60), (204, {}))[1]) as hanging, Receiver() as well:
+        many = [worker.submit("trials.posts", url=hanging.url) for _ in range(60)]
+        until(lambda: hanging.sent)
+        quick = [worker.submit("trials.posts", url=well.url) for _ in range(20)]
+        worker.ended(*(row.id for row in quick), seconds=60)
+        waiting = "host 127.0.0.2 to recover"
+        until(lambda: len([row for row in worker.jobs("trials.posts") if row.waiting_for == waiting]) >= 50)
+        # Spared by now, it is asked by nobody, and none of the jobs has used up an attempt of its budget for that.
+        until(lambda: sum(row.failures for row in worker.jobs("trials.posts")) == len(hanging.sent))
+        assert len(hanging.sent) <= HOST_FAILURES + hanging.together
+        assert len(well.sent) == 20
+        hung.set()
+        # Once it answers, all that waited follow each other without waiting for their time.
+        worker.ended(*(row.id for row in many), seconds=HOST_SPARED_SECONDS + 40)
+        assert {row.state for row in worker.ended(*(row.id for row in many))} == {State.SUCCEEDED}
+
+
+def test_a_host_in_trouble_is_asked_by_one_at_a_time_until_it_answers(worker: Stack) -> None:
+    with Receiver(answer=lambda _: (503, {})) as receiver:
+        first = worker.submit("trials.posts", url=receiver.url)
+        until(lambda: worker.job(first.id).failures == 1)
+        together, receiver.together = receiver.together, 0
+        rows = [worker.submit("trials.posts", url=receiver.url) for _ in range(20)]
+        until(lambda: len(receiver.sent) == HOST_FAILURES, seconds=30)
+        assert (together, receiver.together) == (1, 1)
+        receiver.answer = lambda _: (204, {})
+        worker.ended(first.id, *(row.id for row in rows), seconds=HOST_SPARED_SECONDS + 40)
+        assert len(receiver.sent) == HOST_FAILURES + len(rows) + 1
+        spared = max(after.at - before.at for before, after in pairwise(receiver.sent))
+        assert spared >= HOST_SPARED_SECONDS - 1
+
+
+def test_a_call_costs_a_host_that_is_well_nothing(worker: Stack) -> None:
+    gate = threading.Barrier(2)
+    with Receiver(answer=lambda _: (gate.wait(30), (204, {}))[1]) as receiver:
+        rows = [worker.submit("trials.posts", url=receiver.url) for _ in range(4)]
+        worker.ended(*(row.id for row in rows))
+        # Two were there together, or the first had waited for ever.
+        assert receiver.together == 2
+        assert [row.attempt for row in worker.ended(*(row.id for row in rows))] == [1, 1, 1, 1]
