@@ -1,3 +1,1 @@
 """What Datadog watches and draws: `make monitors` shows what would change there, `make monitors APPLY=1` changes it."""
-
-TEAM = "{{ cookiecutter.owner | slugify or cookiecutter.project_slug }}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.schedules import crontab
 
-from deploy.monitors import TEAM
+from deploy import TEAM
 from service import NAME
 from service.queues import ALERT_MINUTES, ALERT_WAIT, ALERTS, QUEUES, SCHEDULE, TREND_MINUTES, Queue
 
