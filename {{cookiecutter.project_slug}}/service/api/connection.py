@@ -74,10 +74,6 @@ class Connection(HttpToolsProtocol):
         self._head_timer: TimerHandle | None = None
         self._read_timer: TimerHandle | None = None
 
-    @property
-    def _waits(self) -> bool:
-        return self in self._places.waiting
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self._places.number + SPARE:
@@ -99,7 +95,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._waits and self._head_timer is None:
+        if self in self._places.waiting and self._head_timer is None:
             self._expect_head()
         super().data_received(data)
         if self._in_head:
@@ -155,7 +151,7 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Finish what was asked for, and tell the caller with the answer that there will be no other."""
         self._leaving = True
-        if self._waits:
+        if self in self._places.waiting:
             # A request may be on its way: closing now would cut it.
             self.loop.call_later(self.LINGER, self._leave)
         else:
@@ -166,7 +162,7 @@ class Connection(HttpToolsProtocol):
         self._watch_reader()
 
     def _leave(self) -> None:
-        if self._waits:
+        if self in self._places.waiting:
             self.transport.close()
 
     def _expect_head(self) -> None:

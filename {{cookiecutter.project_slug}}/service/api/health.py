@@ -21,18 +21,12 @@ async def live() -> Answer:
 async def ready(store: Probe[str] | None = None, bell: Probe[str] | None = None) -> Answer:
     """Work can be accepted as long as the database is there, and not older than this code."""
     schema, doorbell = await asyncio.gather((store or database())(), (bell or broker())())
-    parts = {
-        "database": "down" if schema == "unknown" else "up",
-        "schema": schema,
-        "broker": doorbell,
-        "version": settings().service_version,
-    }
+    parts = {"database": "down" if schema == "unknown" else "up", "schema": schema, "broker": doorbell}
+    parts["version"] = settings().service_version
     if schema in {"current", "newer"}:
         return answer(parts)
-    detail = {
-        "unknown": "the database does not answer",
-        "older": "the database is older than this version; run `python -m service migrate`",
-    }[schema]
+    older = "the database is older than this version; run `python -m service migrate`"
+    detail = older if schema == "older" else "the database does not answer"
     problem = Problem(503, detail, "Not ready", "urn:problem-type:not-ready", parts)
     return problem.body(), 503, {"Content-Type": MEDIA_TYPE, "Retry-After": str(RETRY_AFTER)}
 
