@@ -96,7 +96,7 @@ def _squawk(sql: str, ignored: set[str]) -> list[str]:
 
 
 def _config(output: io.StringIO | None = None) -> Config:
-    config = Config(toml_file=ROOT / "pyproject.toml", output_buffer=output) if output else Config()
+    config = Config(output_buffer=output) if output else Config()
     config.set_main_option("script_location", str(ROOT / "migrations"))
     return config
 

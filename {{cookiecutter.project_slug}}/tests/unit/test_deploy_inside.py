@@ -8,8 +8,8 @@ from deploy.inside import _narrower, _wider
 from service.jobs import catalogue
 from service.jobs.model import Task
 
-OLD = {"properties": {"title": {"type": "string"}}, "required": ["title"]}
-OPTIONAL = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
+OLD: dict[str, Any] = {"properties": {"title": {"type": "string"}}, "required": ["title"]}
+OPTIONAL: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
 
 
 @pytest.mark.parametrize(
