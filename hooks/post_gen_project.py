@@ -7,18 +7,17 @@ from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 CHOICES = {
-    "ci": {"gitlab": ".gitlab-ci.yml", "github": ".github"},
+    "ci": {"gitlab": ".gitlab*", "github": ".github"},
     "deploy": {"kubernetes": "deploy/kubernetes", "ecs": "deploy/ecs", "compose": "deploy/compose"},
 }
 
-for question, paths in CHOICES.items():
-    for choice, path in paths.items():
-        if choice == ANSWERS[question]:
-            continue
-        if Path(path).is_dir():
-            shutil.rmtree(path)
-        else:
-            Path(path).unlink(missing_ok=True)
+for question, patterns in CHOICES.items():
+    for choice, pattern in patterns.items():
+        for path in sorted(Path().glob(pattern)) if choice != ANSWERS[question] else ():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 print(f"""
 Next:

@@ -77,8 +77,11 @@ READERS: dict[str, Reader] = {
     "deploy/compose/*.yaml": program("check-jsonschema", "--builtin-schema", "vendor.compose-spec"),
     "deploy/*/deploy": program("shellcheck"),
     "deploy/compose/*.env": lines(r"[A-Z_]+=.*"),
+    "deploy/image": program("shellcheck"),
+    ".github/s*": program("shellcheck"),
     "alive": program("shellcheck"),
     ".gitlab-ci.yml": program("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci"),
+    ".gitlab/*.yml": program("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci"),
     ".github/workflows/*.yml": program("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
     "service/openapi.yaml": program("openapi-spec-validator"),
 }

@@ -41,17 +41,8 @@ def demand_image(image: str, version: str) -> None:
         )
     if not TAG.fullmatch(version):
         raise Refused(f"expected VERSION to be an image's tag, got: {version or 'nothing'}; set it to a commit's id")
-    registry, name = _parts(image)
-    scheme = "http" if LOCAL.fullmatch(registry) else "https"
-    try:
-        # The environment may name a proxy, which knows nothing of this machine's own registry.
-        with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True, trust_env=scheme == "https") as client:
-            status = _status(client, f"{scheme}://{registry}/v2/{name}/manifests/{version}", name)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise Refused(
-            f"expected the registry {registry} to answer, got: {error or type(error).__name__}; "
-            "see whether it is up and can be reached from here"
-        ) from None
+    registry, _ = _parts(image)
+    status = ask("HEAD", image, f"manifests/{version}").status_code
     if status in {401, 403}:
         raise Refused(
             f"expected to be let into {registry} to look for {image}:{version}, got: {status}; "
@@ -65,6 +56,25 @@ def demand_image(image: str, version: str) -> None:
         )
 
 
+def ask(method: str, image: str, path: str) -> httpx.Response:
+    """What the registry says of `path` of an image, as a person who may pull it.
+
+    Raises:
+        Refused: it does not answer.
+    """
+    registry, name = _parts(image)
+    scheme = "http" if LOCAL.fullmatch(registry) else "https"
+    try:
+        # The environment may name a proxy, which knows nothing of this machine's own registry.
+        with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True, trust_env=scheme == "https") as client:
+            return _answer(client, method, f"{scheme}://{registry}/v2/{name}/{path}", name)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise Refused(
+            f"expected the registry {registry} to answer, got: {error or type(error).__name__}; "
+            "see whether it is up and can be reached from here"
+        ) from None
+
+
 def _parts(image: str) -> tuple[str, str]:
     """The registry, and the image's name there; an address without a registry means Docker Hub."""
     first, slash, rest = image.partition("/")
@@ -73,10 +83,10 @@ def _parts(image: str) -> tuple[str, str]:
     return DOCKER_HUB, image if slash else f"library/{image}"
 
 
-def _status(client: httpx.Client, url: str, name: str) -> int:
-    said = client.head(url, headers={"Accept": MANIFESTS})
+def _answer(client: httpx.Client, method: str, url: str, name: str) -> httpx.Response:
+    said = client.request(method, url, headers={"Accept": MANIFESTS})
     if said.status_code != 401:
-        return said.status_code
+        return said
     scheme, _, challenge = said.headers.get("WWW-Authenticate", "").partition(" ")
     credentials = _credentials()
     if scheme.lower() == "bearer":
@@ -84,20 +94,20 @@ def _status(client: httpx.Client, url: str, name: str) -> int:
         # A realm without encryption would be shown the password.
         realm = httpx.URL(asked.get("realm", ""))
         if realm.scheme not in {said.url.scheme, "https"}:
-            return said.status_code
+            return said
         # What it is for: the registry's own words, or else what they would be.
         query = {"scope": f"repository:{name}:pull"} | {key: asked[key] for key in ("service", "scope") if key in asked}
         answer = client.get(realm.copy_merge_params(query), auth=credentials)
         if answer.status_code != 200:
-            return answer.status_code
+            return answer
         token = answer.json()
         if not isinstance(token, dict):
             raise ValueError("no token from its own door")
         authorization = f"Bearer {token.get('token') or token.get('access_token')}"
-        return client.head(url, headers={"Accept": MANIFESTS, "Authorization": authorization}).status_code
+        return client.request(method, url, headers={"Accept": MANIFESTS, "Authorization": authorization})
     if scheme.lower() == "basic" and credentials:
-        return client.head(url, headers={"Accept": MANIFESTS}, auth=credentials).status_code
-    return said.status_code
+        return client.request(method, url, headers={"Accept": MANIFESTS}, auth=credentials)
+    return said
 
 
 def _credentials() -> tuple[str, str] | None:
