@@ -94,7 +94,11 @@ def _locked(place: Place, release: Release) -> Iterator[None]:
         again = f"the same command again to go on, or: make rollback TARGET_ENV={release.environment}"
         raise Failed(f"interrupted; now {release.standing()}; next: {again}") from None
     finally:
-        place.unlock(holder)
+        try:
+            place.unlock(holder)
+        except Failed as error:
+            # Whatever ended the deploy is the news; this is a line beside it.
+            print(error, file=sys.stderr)
 
 
 def _interrupt(*_: Any) -> None:

@@ -77,8 +77,11 @@ class Release:
         self.place.once("verify", self.before)
 
     def standing(self) -> str:
-        """What runs now, in words."""
-        runs = self.place.versions()
+        """What runs now, in words, even where nobody can be asked."""
+        try:
+            runs = self.place.versions()
+        except Failed as error:
+            return f"nobody knows what runs ({error})"
         return ", ".join(f"{role} {runs.get(role, 'is not there')}" for role in ROLES)
 
     def _do(self, target: str) -> None:
@@ -92,10 +95,10 @@ class Release:
     def _give_up(self, target: str, reason: str) -> tuple[bool, str]:
         """Go back where something was switched; gives whether that went well, and the whole story."""
         if target in ("fit", "migrate"):
-            self._note("failed")
+            self._note_failure()
             return False, f"{target}: {reason}; nothing was switched: {self.standing()}; mend it and deploy again"
         if not self.before or self.before == self.version:
-            self._note("failed")
+            self._note_failure()
             return (
                 False,
                 f"{target}: {reason}; there is no version to go back to: {self.standing()}; deploy a fixed one",
@@ -104,10 +107,17 @@ class Release:
         try:
             self.back()
         except Failed as error:
-            self._note("failed")
+            self._note_failure()
             again = f"make rollback TARGET_ENV={self.environment}"
             return False, f"{target}: {reason}; going back failed, too: {error}; now {self.standing()}; next: {again}"
         return True, f"{target}: {reason}; went back to {self.before}, which was verified; mend it and deploy again"
+
+    def _note_failure(self) -> None:
+        # What went wrong comes first; that it could not be written down as well is a line beside it.
+        try:
+            self._note("failed")
+        except Failed as error:
+            self.say(str(error))
 
     def _note(self, state: State) -> None:
         self.place.remember(Record(self.version, self.before, state))
