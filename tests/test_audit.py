@@ -5,16 +5,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import yaml
 
+from tests.advisories import advisories
 from tests.conftest import Render
-from tests.manifests import manifests
+from tests.manifests import manifests, merged
+
+__all__ = ["advisories"]
 
 pytestmark = pytest.mark.audit
 # Not of this environment: it wants older libraries than pytest does. `uv run` says where uv is.
@@ -39,19 +39,24 @@ def checkov(*options: str) -> None:
 
 
 def test_kubernetes(project: Path, tmp_path: Path) -> None:
-    """What kustomize makes of the manifests."""
+    """What kustomize makes of the manifests, and the pipeline's account, in the namespace that it is applied to."""
     folder = project / "deploy" / "kubernetes"
     for environment in ("staging", "production"):
         (tmp_path / f"{environment}.yaml").write_text(yaml.safe_dump_all(manifests(folder, environment)))
+    account = [
+        merged(each, {"metadata": {"namespace": "desk"}})
+        for each in yaml.safe_load_all((folder / "ci.yaml").read_text())
+    ]
+    (tmp_path / "ci.yaml").write_text(yaml.safe_dump_all(account))
     checkov("--framework", "kubernetes", "--config-file", str(folder / ".checkov.yaml"), "--directory", str(tmp_path))
 
 
 ECS = """
 import json
-from definition import MIGRATE, ROLES, task_definition
-place = {"execution_role": "start", "task_role": "run", "log_group": "desk", "region": "eu-north-1", "secrets": {}}
-roles = {**ROLES, "migrate": MIGRATE}
-print(json.dumps([task_definition(name, role, "desk:1a2b3c4", "production", place) for name, role in roles.items()]))
+from deploy.ecs.definition import ONCE, ROLES, task_definition
+place = dict.fromkeys(["execution_role", "task_role", "log_group", "region", "api_url"], "desk") | {"secrets": {}}
+names = [*ROLES, *ONCE]
+print(json.dumps([task_definition(name, name, "desk:1a2b3c4", "production", place) for name in names]))
 """
 TERRAFORM = """
 resource "aws_ecs_task_definition" "{family}" {{
@@ -68,10 +73,9 @@ JSON
 
 def test_ecs(render: Render, tmp_path: Path) -> None:
     """The task definitions, in the words of Terraform, which checkov reads."""
-    folder = render(deploy="ecs") / "deploy" / "ecs"
-    said = subprocess.check_output([sys.executable, "-B", "-c", ECS], cwd=folder, text=True)
+    said = subprocess.check_output([sys.executable, "-B", "-c", ECS], cwd=render(deploy="ecs"), text=True)
     tasks = json.loads(said)
-    assert len(tasks) == 5
+    assert len(tasks) == 7
     (tmp_path / "tasks.tf").write_text(
         "\n".join(TERRAFORM.format(json.dumps(t["containerDefinitions"]), **t) for t in tasks)
     )
@@ -85,30 +89,6 @@ def test_image_pipelines_and_secrets(render: Render, answers: dict[str, str]) ->
     """The Dockerfile, either CI, and every file in search of a secret."""
     folder = str(render(**answers))
     checkov("--framework", "dockerfile", "secrets", "github_actions", "gitlab_ci", "--directory", folder)
-
-
-@pytest.fixture
-def advisories() -> Iterator[dict[str, dict[str, object]]]:
-    """What an advisory service knows of each package; `make audit` is pointed at it by the environment."""
-    known: dict[str, dict[str, object]] = {}
-
-    class Service(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
-            body = json.dumps({"vulns": [known[asked]]} if asked in known else {}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server, pytest.MonkeyPatch.context() as patch:
-        Thread(target=server.serve_forever, daemon=True).start()
-        patch.setenv("PIP_AUDIT_VULNERABILITY_SERVICE", "osv")
-        patch.setenv("PIP_AUDIT_OSV_URL", f"http://127.0.0.1:{server.server_port}/")
-        yield known
-        server.shutdown()
 
 
 def test_make_audit_names_what_is_vulnerable(installed: Path, advisories: dict[str, dict[str, object]]) -> None:

@@ -1,0 +1,176 @@
+"""AWS on this machine: moto's server, and a front before it that answers as ECS does where moto does not go on."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Barrier, Lock, Thread
+from typing import Any
+
+import boto3
+import httpx
+
+from tests.conftest import tool
+from tests.ecs_scheduler import Scheduler
+
+REGION = "eu-north-1"
+REPOSITORY = "desk"
+IMAGE = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}"
+ANYBODY = {"aws_access_key_id": "AKIAANYBODY", "aws_secret_access_key": "anything"}
+START_SECONDS = 60
+# More than the hour after which a lock gives way.
+LEFTOVER_SECONDS = 3700
+
+
+@dataclass
+class Parameters:
+    """What the front changes of Systems Manager: the value of `dead` is old, and those who `meet` read it at once."""
+
+    dead: str = ""
+    meet: Barrier | None = None
+
+    def answer(self, asked: dict[str, str], content: bytes) -> bytes:
+        """A parameter, older than it is."""
+        said = json.loads(content)
+        if self.dead and self.dead in said.get("Parameter", {}).get("Value", ""):
+            said["Parameter"]["LastModifiedDate"] -= LEFTOVER_SECONDS
+            if self.meet and ":" not in asked["Name"]:
+                self.meet.wait(START_SECONDS)
+        return json.dumps(said).encode()
+
+
+@dataclass
+class Aws:
+    """One account: the address that the deploy is given, the one behind it, and what the front does between them."""
+
+    url: str
+    moto: str
+    scheduler: Scheduler
+    parameters: Parameters
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no types
+        """A client of the account's owner, who goes in by the back door."""
+        return boto3.client(service, region_name=REGION, endpoint_url=self.moto, **ANYBODY)
+
+    def network(self) -> dict[str, list[str]]:
+        """A subnet and a group that are there."""
+        ec2 = self.client("ec2")
+        subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]]
+        groups = [each["GroupId"] for each in ec2.describe_security_groups()["SecurityGroups"]]
+        return {"subnets": subnets[:1], "security_groups": groups[:1]}
+
+    def settings(self) -> dict[str, object]:
+        """What an environment's file says of this account."""
+        account, balancing = "arn:aws:iam::123456789012:role", f"arn:aws:elasticloadbalancing:{REGION}:123456789012"
+        secret = f"arn:aws:ssm:{REGION}:123456789012:parameter/order-desk/staging/it"
+        return {
+            "region": REGION,
+            "cluster": "desk",
+            **self.network(),
+            "execution_role": f"{account}/order-desk-start",
+            "task_role": f"{account}/order-desk-run",
+            "log_group": "order-desk-staging",
+            "target_group": f"{balancing}:targetgroup/order-desk/0123456789abcdef",
+            "api_url": "http://desk.internal",
+            "secrets": dict.fromkeys(["DATABASE_URL", "BROKER_URL", "API_TOKENS"], secret),
+            "counts": {"worker-fast": 1, "worker-slow": 1, "beat": 1, "api": 2},
+        }
+
+    def push(self, *versions: str) -> None:
+        """Images of these versions."""
+        for version in versions:
+            kind = "application/vnd.oci.image.manifest.v1+json"
+            digest = f"sha256:{version:0>64}"
+            manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": {"digest": digest}, "layers": []})
+            self.client("ecr").put_image(repositoryName=REPOSITORY, imageManifest=manifest, imageTag=version)
+
+    def demand_credentials(self) -> None:
+        """From now on moto looks who asks, and whether that is permitted."""
+        httpx.post(f"{self.moto}/moto-api/reset-auth", content="0").raise_for_status()
+
+
+def begin(aws: Aws) -> None:
+    """What a team has made before its first deploy, and nothing of an earlier test."""
+    httpx.post(f"{aws.moto}/moto-api/reset-auth", content="inf").raise_for_status()
+    httpx.post(f"{aws.moto}/moto-api/reset").raise_for_status()
+    aws.scheduler.reset()
+    aws.parameters.dead, aws.parameters.meet = "", None
+    aws.client("ecs").create_cluster(clusterName="desk")
+    aws.client("ecr").create_repository(repositoryName=REPOSITORY)
+    aws.client("logs").create_log_group(logGroupName="order-desk-staging")
+    aws.push("1a2b3c4", "5d6e7f8")
+
+
+@contextmanager
+def account(folder: Path) -> Iterator[Aws]:
+    """Moto's server as a process of its own, and the front before it."""
+    scheduler, parameters = Scheduler(), Parameters()
+    with front(scheduler, parameters) as server, (folder / "moto.log").open("w") as log:
+        command = [tool("moto_server"), "-H", "127.0.0.1", "-p", str(server.behind)]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            aws = Aws(
+                f"http://127.0.0.1:{server.server_port}", f"http://127.0.0.1:{server.behind}", scheduler, parameters
+            )
+            scheduler.logs = aws.client("logs")
+            deadline = time.monotonic() + START_SECONDS
+            while True:
+                try:
+                    httpx.get(f"{aws.moto}/moto-api/data.json").raise_for_status()
+                    break
+                except httpx.HTTPError:
+                    assert process.poll() is None, (folder / "moto.log").read_text()
+                    assert time.monotonic() < deadline, "expected moto to listen, got: nothing"
+                    time.sleep(0.1)
+            yield aws
+        finally:
+            process.terminate()
+            process.wait()
+
+
+class Front(ThreadingHTTPServer):
+    """Where the deploy asks; `behind` is the port of moto."""
+
+    behind: int
+
+
+@contextmanager
+def front(scheduler: Scheduler, parameters: Parameters) -> Iterator[Front]:
+    """A proxy that lets both have a word in what passes."""
+    one_at_a_time, behind = Lock(), httpx.Client(timeout=30, trust_env=False)
+
+    class Proxy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            target = self.headers.get("X-Amz-Target", "")
+            operation = target.rpartition(".")[2]
+            with one_at_a_time:
+                url = f"http://127.0.0.1:{self.server.behind}{self.path}"  # type: ignore[attr-defined]
+                said = behind.post(url, content=body, headers=dict(self.headers))
+                status, content = said.status_code, said.content
+                scheduler.calls.append(operation)
+                if target.startswith("AmazonEC2ContainerService"):
+                    content = scheduler.answer(operation, json.loads(body), status, content)
+            if operation == "GetParameter":
+                content = parameters.answer(json.loads(body), content)
+            self.send_response(status)
+            self.send_header("Content-Type", said.headers.get("Content-Type", "text/plain"))
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with Front(("127.0.0.1", 0), Proxy) as server, ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as free:
+        server.daemon_threads = True
+        server.behind = free.server_port
+        free.server_close()
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()

@@ -1,0 +1,1 @@
+"""Amazon ECS on Fargate, where the service runs."""
