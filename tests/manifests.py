@@ -12,20 +12,27 @@ RELEASE = "registry.example/desk:1a2b3c4"
 
 def manifests(folder: Path, environment: str) -> list[Manifest]:
     """What one overlay of `deploy/kubernetes` makes, with the image that a deploy names."""
-    overlay = yaml.safe_load((folder / "overlays" / environment / "kustomization.yaml").read_text())
-    base = yaml.safe_load((folder / "base" / "kustomization.yaml").read_text())
-    names = base["labels"][0]["pairs"]
-    every_pod = yaml.safe_load((folder / "base" / base["patches"][0]["path"]).read_text())
-    made = []
-    for path in base["resources"]:
-        for manifest in yaml.safe_load_all((folder / "base" / path).read_text()):
-            if manifest["kind"] in {"Deployment", "Job"}:
-                manifest["spec"]["template"] = merged(manifest["spec"]["template"], every_pod["spec"]["template"])
-                manifest["spec"]["template"]["spec"]["containers"][0]["image"] = RELEASE
-            made.append(labelled(manifest, names))
-    for count in overlay["replicas"]:
-        next(each for each in made if name(each) == ("Deployment", count["name"]))["spec"]["replicas"] = count["count"]
-    return [merged(manifest, {"metadata": {"namespace": overlay["namespace"]}}) for manifest in made]
+    above, below = folder / "overlays" / environment, folder / "base"
+    overlay, base = (yaml.safe_load((each / "kustomization.yaml").read_text()) for each in (above, below))
+    made = {name(each): each for path in base["resources"] for each in yaml.safe_load_all((below / path).read_text())}
+    for patch in base["patchesJson6902"]:
+        for step in yaml.safe_load((below / patch["path"]).read_text()):
+            add(made[patch["target"]["kind"], patch["target"]["name"]], step["path"].split("/")[1:], step["value"])
+    for path in overlay["patchesStrategicMerge"]:
+        for patch in yaml.safe_load_all((above / path).read_text()):
+            made[name(patch)] = merged(made[name(patch)], patch)
+    for each in made.values():
+        if each["kind"] in {"Deployment", "Job"}:
+            each["spec"]["template"]["spec"]["containers"][0]["image"] = RELEASE
+    common = {"metadata": {"namespace": overlay["namespace"]}}
+    return [merged(labelled(each, base["commonLabels"]), common) for each in made.values()]
+
+
+def add(manifest: Manifest, path: list[str], value: object) -> None:
+    """One step of a JSON patch that adds a field."""
+    for part in path[:-1]:
+        manifest = manifest[int(part)] if isinstance(manifest, list) else manifest[part]
+    manifest[path[-1]] = deepcopy(value)
 
 
 def name(manifest: Manifest) -> tuple[str, str]:
@@ -36,10 +43,10 @@ def name(manifest: Manifest) -> tuple[str, str]:
 def labelled(manifest: Manifest, pairs: dict[str, str]) -> Manifest:
     """The manifest with labels on it, on its pods, and in its selectors."""
     manifest = merged(manifest, {"metadata": {"labels": pairs}})
-    spec = manifest["spec"]
+    spec = manifest.get("spec", {})
     if manifest["kind"] in {"Deployment", "Job"}:
         spec["template"] = merged(spec["template"], {"metadata": {"labels": pairs}})
-    if manifest["kind"] == "Deployment":
+    if manifest["kind"] in {"Deployment", "PodDisruptionBudget"}:
         spec["selector"] = merged(spec["selector"], {"matchLabels": pairs})
     if manifest["kind"] == "NetworkPolicy":
         spec["podSelector"] = merged(spec["podSelector"], {"matchLabels": pairs})

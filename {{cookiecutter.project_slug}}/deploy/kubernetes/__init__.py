@@ -1,0 +1,1 @@
+"""Kubernetes as the place that the service is deployed to."""
