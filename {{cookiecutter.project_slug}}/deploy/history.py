@@ -207,7 +207,7 @@ class _Git:
 
     def commit(self, version: str) -> str:
         """The whole id of a version, or ""."""
-        return version and self.says("rev-parse", "--verify", "--quiet", "--end-of-options", version + "^{commit}")
+        return version and self.says("rev-parse", "--verify", "--quiet", version + "^{commit}")
 
     def leads(self, old: str, new: str) -> bool:
         """Whether one commit is an ancestor of the other."""

@@ -71,7 +71,7 @@ def short(version: str) -> str:
 
 def cut(text: str, most: int) -> str:
     """At most so many characters, and a sign that there were more; without what no line can show."""
-    text = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+    text = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[: most + 1])
     return text if len(text) <= most else text[: most - 3].rstrip() + "..."
 
 
@@ -100,7 +100,10 @@ def listed(commits: Sequence[Commit], total: int) -> tuple[Sequence[Commit], str
 def plainly(release: Release) -> list[str]:
     """The change in lines of plain text."""
     shown, more = listed(release.change.commits, release.change.total)
-    lines = [heading(release), *(f"{each.id[:8]} {cut(each.summary, LONGEST_LINE)}, {each.author}" for each in shown)]
+    lines = [
+        heading(release),
+        *(f"{each.id[:8]} {cut(f'{each.summary}, {each.author}', LONGEST_LINE)}" for each in shown),
+    ]
     return [*lines, more] if more else lines
 
 

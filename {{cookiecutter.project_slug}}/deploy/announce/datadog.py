@@ -12,7 +12,8 @@ from deploy import TEAM
 from deploy.announce.channel import LONGEST_REASON, Channel, News, cut, plainly
 from deploy.announce.line import Line
 
-LONGEST_TEXT, LONGEST_KEY = 4000, 100
+# Characters of a text, of a title, and of what groups events.
+LONGEST_TEXT, LONGEST_TITLE, LONGEST_KEY = 4000, 100, 100
 ALERTS = {"started": "info", "succeeded": "success", "failed": "error"}
 
 
@@ -33,7 +34,7 @@ class Datadog(Channel):
         release = news.release
         lines = [*plainly(release), f"Released by {release.who}", cut(news.reason, LONGEST_REASON), release.page]
         event = {
-            "title": cut(news.sentence, LONGEST_KEY),
+            "title": cut(news.sentence, LONGEST_TITLE),
             "text": cut("\n".join(each for each in lines if each), LONGEST_TEXT),
             "alert_type": ALERTS[news.moment],
             "aggregation_key": f"{release.service} {release.version}"[:LONGEST_KEY],

@@ -18,6 +18,7 @@ from deploy.announce.channel import (
     strays,
 )
 from deploy.history import Release
+from deploy.platform import ONCE
 
 LONGEST_SECTION = 3000
 FAILED, UNDER_WAY, DONE = "#c62828", "#f9a825", "#2e7d32"
@@ -71,7 +72,8 @@ def reply(news: News) -> str:
         case "started":
             return f"{place}: {version} begins, by {_who(release)}\n{_changes(release, LONGEST_SECTION)}"
         case "progressed":
-            return f"{place}: {_escaped(news.target)} runs {version}"
+            deed = "is done, in" if news.target in ONCE else "runs"
+            return f"{place}: {_escaped(news.target)} {deed} {version}"
         case "succeeded":
             return f"{place}: done, {version} runs everywhere"
         case _:

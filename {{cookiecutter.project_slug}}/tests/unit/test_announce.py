@@ -116,9 +116,9 @@ def slack() -> Iterator[Slack]:
 def test_one_message_is_shared_by_environments_and_targets_each_in_its_own_process(slack: Slack) -> None:
     staging, production = released(), released(environment="production", who="Ben", page=f"{WEB}/runs/2")
     job(slack, staging, "started")
-    job(slack, staging, "started", "progressed worker-fast")
+    job(slack, staging, "progressed migrate", "progressed worker-fast")
     (message,) = slack.messages[:1]
-    assert "*staging*: under way (worker-fast), forward from `aaaaaaaa`, by Ann" in text(message)
+    assert "*staging*: under way (migrate, worker-fast), forward from `aaaaaaaa`, by Ann" in text(message)
     assert colour(message) == "amber"
     job(slack, staging, "started", "progressed api", "succeeded")
     assert colour(message) == "green"
@@ -132,6 +132,7 @@ def test_one_message_is_shared_by_environments_and_targets_each_in_its_own_proce
     assert slack.tops == [message]
     assert [each["text"].partition("\n")[0] for each in slack.replies] == [
         "*staging*: `bbbbbbbb` begins, by Ann",
+        "*staging*: migrate is done, in `bbbbbbbb`",
         "*staging*: worker-fast runs `bbbbbbbb`",
         "*staging*: api runs `bbbbbbbb`",
         "*staging*: done, `bbbbbbbb` runs everywhere",

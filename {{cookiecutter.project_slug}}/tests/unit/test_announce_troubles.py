@@ -13,7 +13,7 @@ import pytest
 
 from deploy.announce import Announcer
 from local.broker import free_port
-from tests.support.recorder import Recorder, Slack, status
+from tests.support.recorder import Recorder, Slack, status, well
 from tests.unit import test_announce, test_announce_channels
 from tests.unit.test_announce import JOB, released
 
@@ -81,6 +81,10 @@ def test_channels_that_hang_take_five_seconds_in_all_and_hold_up_no_other(server
             f"expected {name} to hear that it started, got: no answer within 5 s; the release is not affected"
             for name in NAMES[1:]
         ]
+        server.answer = well
+        it.succeeded()
+        assert {"/hook", "/v2/change/enqueue"} <= {call.path.removesuffix("/5ecret") for call in server.calls[4:]}
+        assert len(it.problems()) == 4
 
 
 @pytest.mark.slow
@@ -140,7 +144,7 @@ def test_no_secret_is_printed_whatever_goes_wrong(server: Recorder, trouble: str
     if trouble == "broken address":
         environ |= {name: "http://5ecret:5ecret@[::1/5ecret" for name in environ if name.endswith("_URL")}
     if trouble == "broken token":
-        environ |= {name: f"{secret}\n\u20ac" for name, secret in SECRETS.items()}
+        environ |= {name: f"{secret}\nX-More: 1" for name, secret in SECRETS.items()}
     loud = "import logging; logging.basicConfig(level=logging.INFO)\n"
     run = subprocess.run(
         [sys.executable, "-c", loud + JOB, "started", "failed no yes"],

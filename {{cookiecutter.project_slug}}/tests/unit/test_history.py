@@ -111,7 +111,7 @@ def test_what_is_on_another_branch_is_disconnected_and_its_newest_commit_told(
     [
         ("", "nothing was deployed here before"),
         ("0" * 40, f"git does not know {'0' * 40}, which was there before"),
-        ("--output=/etc/passwd", "git does not know --output=/etc/passwd, which was there before"),
+        ("--since=monday", "git does not know --since=monday, which was there before"),
     ],
 )
 def test_without_a_known_version_before_the_newest_commit_is_told(
