@@ -1,0 +1,77 @@
+"""`make task` in a rendered service: what it adds works at once, and what it refuses changes nothing."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CAPABILITIES = {"invoices.send": "slow", "invoices.void_late": "fast", "line_items.count": "fast"}
+ADDED = [
+    "service/api/invoices.py",
+    "service/api/line_items.py",
+    "service/tasks/invoices.py",
+    "service/tasks/line_items.py",
+    "tests/contract/test_invoices.py",
+    "tests/contract/test_line_items.py",
+]
+
+
+@pytest.fixture(scope="module")
+def service(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the service with its environment, under git."""
+    copy = shutil.copytree(installed, tmp_path_factory.mktemp("capability") / "order-desk", symlinks=True)
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "as rendered"]):
+        subprocess.run(["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", *words], cwd=copy, check=True)
+    return copy
+
+
+def make(service: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run make in the service."""
+    return subprocess.run(["make", *words], cwd=service, capture_output=True, text=True, check=False)
+
+
+def changed(service: Path) -> list[str]:
+    """What git finds changed."""
+    status = ["git", "status", "--porcelain", "--untracked-files=all"]
+    return subprocess.run(status, cwd=service, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_capabilities_that_were_just_added_pass_lint_types_and_the_tests_of_every_order(service: Path) -> None:
+    """Three of them, two in one module, each with the preset of its queue."""
+    for name, queue in CAPABILITIES.items():
+        run = make(service, "task", f"NAME={name}", f"QUEUE={queue}")
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.startswith(f"{name} works: ")
+    assert changed(service) == [" M service/openapi.yaml", *(f"?? {path}" for path in ADDED)]
+    for name, queue in CAPABILITIES.items():
+        module, _, function = name.partition(".")
+        base = f"{queue.capitalize()}Task"
+        assert f"def {function}(self: {base}," in (service / "service" / "tasks" / f"{module}.py").read_text()
+    checked = make(service, "check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    ours = "tests/contract/test_invoices.py tests/contract/test_line_items.py tests/contract/test_specification.py"
+    tested = make(service, "test", f"ONLY={ours}")
+    assert tested.returncode == 0, tested.stdout[-4000:]
+
+
+@pytest.mark.parametrize(
+    ("name", "queue", "said"),
+    [
+        ("reports.export", "slow", "expected a task that does not exist yet, got: reports.export"),
+        ("jobs.count", "fast", "expected NAME to begin with a module of your own, got: jobs"),
+        ("maintenance.sweep", "fast", "expected NAME to begin with a module of your own, got: maintenance"),
+        ("invoices", "fast", "expected NAME to name a task, got: invoices; write a module and a function"),
+        ("class.def", "fast", "expected NAME to name a task, got: class.def"),
+        ("Invoices.send", "fast", "expected NAME to name a task, got: Invoices.send"),
+        ("orders.ship", "medium", "expected QUEUE to be one of fast, slow, got: medium"),
+        ("orders.ship", "", "expected QUEUE to be one of fast, slow, got: nothing"),
+    ],
+)
+def test_what_will_not_do_is_refused_in_a_sentence(service: Path, name: str, queue: str, said: str) -> None:
+    """Nothing is written then."""
+    before = changed(service)
+    run = make(service, "task", f"NAME={name}", f"QUEUE={queue}")
+    assert run.returncode != 0
+    assert run.stderr.startswith(said)
+    assert changed(service) == before
