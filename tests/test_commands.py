@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, TEMPLATE, commands, tool
+from tests.conftest import REPOSITORY, TEMPLATE, commands, git, tool
 
 HERE = "path/to/cookiecutter-celery-service"
 DEMO, COOKIECUTTER, CRUFT = "make demo", f"uvx cookiecutter {HERE}", f"uvx cruft create {HERE}"
@@ -24,12 +24,6 @@ def run(command: str, *options: str, folder: Path) -> str:
     return subprocess.run(
         [program, *words[1:], *options], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
-
-
-def git(folder: Path, *words: str) -> None:
-    """Run git as nobody in particular."""
-    nobody = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.invalid"]
-    subprocess.run(["git", *nobody, *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 def test_every_command_of_the_readme_is_run() -> None:
