@@ -79,7 +79,8 @@ def probes(role: str) -> dict[str, list[Any]]:
             found[file] = [asked[1:]]
     file = f"deploy/kubernetes/base/{role}.yaml"
     if (ROOT / file).exists():
-        (container,) = yaml.safe_load((ROOT / file).read_text())["spec"]["template"]["spec"]["containers"]
+        (deployment,) = (each for each in yaml.safe_load_all((ROOT / file).read_text()) if each["kind"] == "Deployment")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
         found[file] = [container[kind]["exec"]["command"] for kind in ("startupProbe", "livenessProbe")]
     file = "deploy/ecs/definition.py"
     if (ROOT / file).exists():
