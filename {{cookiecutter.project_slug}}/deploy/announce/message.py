@@ -77,8 +77,14 @@ def reply(news: News) -> str:
         case "succeeded":
             return f"{place}: done, {version} runs everywhere"
         case _:
-            then = f"; back at `{_escaped(short(release.before))}`" if news.rolled_back else ""
+            then = f"; back at `{_escaped(short(release.before))}`" if news.rolled_back and release.before else ""
             return f"{place}: {version} failed{then}\n{_escaped(cut(news.reason, LONGEST_REASON))}"
+
+
+def reply_to_undone(news: News) -> str:
+    """What the thread of a version is told that an environment went back from."""
+    release = news.release
+    return f"*{_escaped(release.environment)}*: went back to `{_escaped(short(release.version))}`, by {_who(release)}"
 
 
 def _lines(each: Standing, release: Release) -> Iterator[str]:
@@ -90,7 +96,7 @@ def _lines(each: Standing, release: Release) -> Iterator[str]:
         f"{each['kind']}{before}",
         f"by {_escaped(each['who'])}",
     ]
-    yield ", ".join([*parts, f"branch {branch}"] if branch else parts)
+    yield "; ".join([*parts, f"branch {branch}"] if branch else parts)
     if not each["usual"]:
         yield f"Warning: {branch} is not the default branch, {_escaped(release.default_branch)}"
 
@@ -114,8 +120,10 @@ def _changes(release: Release, most: int) -> str:
 def _links(release: Release) -> str:
     change = release.change
     pages = {"Pipeline": release.page, "Commit": change.link("commit", release.version)}
-    if change.kind in ("forward", "rollback"):
+    if change.kind == "forward":
         pages["Comparison"] = change.link("compare", f"{release.before}...{release.version}")
+    if change.kind == "rollback":
+        pages["What is undone"] = change.link("compare", f"{release.version}...{release.before}")
     return " | ".join(_link(url, text) for text, url in pages.items() if url)
 
 

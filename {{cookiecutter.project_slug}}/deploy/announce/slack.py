@@ -34,12 +34,13 @@ class Slack(Channel):
         self._channel = environ["SLACK_CHANNEL"]
 
     def tell(self, news: News, line: Line) -> None:
-        ours = self._find(news.release, line)
+        release = news.release
+        ours = self._find(release, release.version, line)
         standings = _standings(ours)
-        old = next((each for each in standings if each["name"] == news.release.environment), None)
+        old = next((each for each in standings if each["name"] == release.environment), None)
         new = message.standing(news, old)
         standings = [*(each for each in standings if each is not old), new]
-        body = {**message.body(news, standings), "metadata": _metadata(news.release, standings)}
+        body = {**message.body(news, standings), "metadata": _metadata(release, standings)}
         if ours:
             self._call(line, "chat.update", {"ts": ours["ts"], **body})
             ts = ours["ts"]
@@ -48,12 +49,18 @@ class Slack(Channel):
         if news.moment == "started" and message.goes_on(news, old):
             return
         # Up there nobody would see an old message change, so what went wrong, or back, is said at the bottom as well.
-        loud = news.moment == "failed" or (news.moment == "started" and news.release.change.kind == "rollback" and ours)
-        reply = {"thread_ts": ts, "text": message.reply(news), "reply_broadcast": bool(loud), "unfurl_links": False}
+        loud = news.moment == "failed" or (news.moment == "started" and release.change.kind == "rollback" and ours)
+        self._reply(line, ts, message.reply(news), bool(loud))
+        undone = release.before if (news.moment, release.change.kind) == ("succeeded", "rollback") else ""
+        if undone and (other := self._find(release, undone, line)):
+            self._reply(line, other["ts"], message.reply_to_undone(news), False)
+
+    def _reply(self, line: Line, ts: str, text: str, loud: bool) -> None:
+        reply = {"thread_ts": ts, "text": text, "reply_broadcast": loud, "unfurl_links": False}
         self._call(line, "chat.postMessage", reply)
 
-    def _find(self, release: Release, line: Line) -> dict[str, Any] | None:
-        """The message of this version; the oldest, should two processes have begun one at once."""
+    def _find(self, release: Release, version: str, line: Line) -> dict[str, Any] | None:
+        """The message of a version; the oldest, should two processes have begun one at once."""
         read, cursor, found = 0, "", None
         while read < MOST_READ:
             words = {"channel": self._channel, "include_all_metadata": "true", "limit": str(MOST_READ - read)}
@@ -61,7 +68,7 @@ class Slack(Channel):
             for each in page["messages"]:
                 metadata = each.get("metadata") or {}
                 payload = metadata.get("event_payload") or {}
-                is_ours = (payload.get("service"), payload.get("version")) == (release.service, release.version)
+                is_ours = (payload.get("service"), payload.get("version")) == (release.service, version)
                 if metadata.get("event_type") == EVENT_TYPE and is_ours:
                     found = each
             read += max(len(page["messages"]), 1)

@@ -118,13 +118,13 @@ def test_one_message_is_shared_by_environments_and_targets_each_in_its_own_proce
     job(slack, staging, "started")
     job(slack, staging, "progressed migrate", "progressed worker-fast")
     (message,) = slack.messages[:1]
-    assert "*staging*: under way (migrate, worker-fast), forward from `aaaaaaaa`, by Ann" in text(message)
+    assert "*staging*: under way (migrate, worker-fast); forward from `aaaaaaaa`; by Ann" in text(message)
     assert colour(message) == "amber"
     job(slack, staging, "started", "progressed api", "succeeded")
     assert colour(message) == "green"
     job(slack, production, "started")
     assert message["text"] == "*desk bbbbbbbb*: staging done, production under way"
-    assert "*staging*: done, forward" in text(message)
+    assert "*staging*: done; forward" in text(message)
     assert colour(message) == "amber"
     job(slack, production, "progressed worker-fast", "succeeded")
     assert message["text"] == "*desk bbbbbbbb*: staging done, production done"
@@ -176,6 +176,16 @@ def test_a_rollback_lists_what_is_undone_and_is_not_lost_in_an_old_message(slack
     assert "rollback from `bbbbbbbb`" in text(message)
     assert "undoes 2 commits\n" in loud["text"]
     assert loud["thread_ts"] == message["ts"]
+    assert f"<{WEB}/compare/{OLD}...{NEW}|What is undone>" in text(message)
+
+
+def test_the_thread_of_a_version_hears_that_an_environment_went_back_from_it(slack: Slack) -> None:
+    announcer(slack, released()).succeeded()
+    announcer(slack, released(Change("rollback", commits(2), 2), version=OLD, before=NEW)).succeeded()
+    undone, current = slack.tops
+    *_, last = slack.replies
+    assert (last["thread_ts"], last["text"]) == (undone["ts"], "*staging*: went back to `aaaaaaaa`, by Ann")
+    assert undone["ts"] != current["ts"]
 
 
 def test_the_same_version_again_and_one_without_a_history_say_so(slack: Slack) -> None:
