@@ -2,7 +2,7 @@
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 
-.PHONY: help demo test test-containers audit bench lint tree clean
+.PHONY: help demo test test-containers test-deploys test-pipelines audit bench lint tree clean
 .DEFAULT_GOAL := help
 
 help: ## List the habits
@@ -16,6 +16,12 @@ test: $(filter .tools/%,$(UV)) ## Test the template, and the service that it ren
 
 test-containers: $(filter .tools/%,$(UV)) ## Build the image and run the whole stack; needs a Docker engine with Compose
 	@$(UV) run --quiet pytest -m containers
+
+test-deploys: $(filter .tools/%,$(UV)) ## Deploy to a cluster's and a cloud's stand-ins; needs kubectl
+	@$(UV) run --quiet pytest -m deploys
+
+test-pipelines: $(filter .tools/%,$(UV)) ## Run every job of every pipeline; needs npm, rsync and PostgreSQL's programs
+	@$(UV) run --quiet pytest -m pipelines
 
 audit: $(filter .tools/%,$(UV)) ## Look for holes in what is deployed (checkov), and in the rendered service's own `make audit`
 	@$(UV) run --quiet pytest -m audit
