@@ -1,9 +1,9 @@
 """Slack: one message for each version of the service, whatever it is deployed to, kept up to date; a thread tells how.
 
 The pipeline's jobs share nothing, so the message is found again by its metadata, which also holds how each environment
-stands: `conversations.history` with `include_all_metadata`, `chat.postMessage`, `chat.update`, as Slack's reference of
-methods and "Using message metadata" have them. The bot is a member of the channel and has the scopes chat:write,
-channels:history (groups:history in a private one) and metadata.message:read.
+stands: `conversations.history` with `include_all_metadata`, `chat.postMessage`, `chat.update` and `chat.delete`, as
+Slack's reference of methods and "Using message metadata" have them. The bot is a member of the channel and has the
+scopes chat:write, channels:history (groups:history in a private one) and metadata.message:read.
 """
 
 import re
@@ -36,16 +36,11 @@ class Slack(Channel):
     def tell(self, news: News, line: Line) -> None:
         release = news.release
         ours = self._find(release, release.version, line)
-        standings = _standings(ours)
-        old = next((each for each in standings if each["name"] == release.environment), None)
-        new = message.standing(news, old)
-        standings = [*(each for each in standings if each is not old), new]
-        body = {**message.body(news, standings), "metadata": _metadata(release, standings)}
+        body, old = _body(news, ours)
         if ours:
-            self._call(line, "chat.update", {"ts": ours["ts"], **body})
-            ts = ours["ts"]
+            ts = self._call(line, "chat.update", {"ts": ours["ts"], **body})["ts"]
         else:
-            ts = self._call(line, "chat.postMessage", {**body, "unfurl_links": False})["ts"]
+            ts = self._begin(news, body, line)
         if news.moment == "started" and message.goes_on(news, old):
             return
         # Up there nobody would see an old message change, so what went wrong, or back, is said at the bottom as well.
@@ -54,6 +49,15 @@ class Slack(Channel):
         undone = release.before if (news.moment, release.change.kind) == ("succeeded", "rollback") else ""
         if undone and (other := self._find(release, undone, line)):
             self._reply(line, other["ts"], message.reply_to_undone(news), False)
+
+    def _begin(self, news: News, body: Mapping[str, Any], line: Line) -> str:
+        """Post the message, and take it back where another process was faster; gives the one that stays."""
+        ts = self._call(line, "chat.postMessage", {**body, "unfurl_links": False})["ts"]
+        first = self._find(news.release, news.release.version, line)
+        if first is None or first["ts"] == ts:
+            return str(ts)
+        self._call(line, "chat.delete", {"ts": ts})
+        return str(self._call(line, "chat.update", {"ts": first["ts"], **_body(news, first)[0]})["ts"])
 
     def _reply(self, line: Line, ts: str, text: str, loud: bool) -> None:
         reply = {"thread_ts": ts, "text": text, "reply_broadcast": loud, "unfurl_links": False}
@@ -91,9 +95,13 @@ class Slack(Channel):
         return said
 
 
-def _standings(ours: Mapping[str, Any] | None) -> Sequence[dict[str, Any]]:
+def _body(news: News, ours: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The message with this news in it, and how its environment stood before."""
     found = ours["metadata"]["event_payload"].get("environments") if ours else None
-    return [each for each in found or [] if isinstance(each, dict) and each.get("name")]
+    standings = [each for each in found or [] if isinstance(each, dict) and each.get("name")]
+    old = next((each for each in standings if each["name"] == news.release.environment), None)
+    standings = [*(each for each in standings if each is not old), message.standing(news, old)]
+    return {**message.body(news, standings), "metadata": _metadata(news.release, standings)}, old
 
 
 def _metadata(release: Release, standings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

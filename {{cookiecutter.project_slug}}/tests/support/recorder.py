@@ -1,5 +1,6 @@
 """Servers that keep what they were sent, and answer as a channel does: well, badly, or not at all."""
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -119,6 +120,7 @@ class Slack(Recorder):
         # Oldest first.
         self.messages: list[dict[str, Any]] = []
         self._page_size = page_size
+        self._clock = itertools.count()
         self._lock = threading.Lock()
 
     @property
@@ -161,7 +163,7 @@ class Slack(Recorder):
         return True
 
     def _chat_postMessage(self, call: Call) -> dict[str, Any]:  # noqa: N802 - Slack's name
-        ts = f"17{len(self.messages):08}.000100"
+        ts = f"17{next(self._clock):08}.000100"
         thread = call.body.get("thread_ts")
         if thread and not any(each["ts"] == thread for each in self.messages):
             return {"error": "thread_not_found"}
@@ -174,6 +176,10 @@ class Slack(Recorder):
                 each.update(call.body)
                 return {"ts": each["ts"], "channel": self.channel}
         return {"error": "message_not_found"}
+
+    def _chat_delete(self, call: Call) -> dict[str, Any]:
+        self.messages = [each for each in self.messages if each["ts"] != call.body["ts"]]
+        return {"ts": call.body["ts"], "channel": self.channel}
 
     def _conversations_history(self, call: Call) -> dict[str, Any]:
         newest = self.tops[::-1]

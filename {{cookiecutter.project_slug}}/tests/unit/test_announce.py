@@ -1,9 +1,11 @@
 """What Slack is told of a release, by processes that share nothing: one message, kept up to date, and a thread."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from deploy.announce import Announcer, Release
 from deploy.history import Change, Commit
-from tests.support.recorder import Slack
+from tests.support.recorder import Answer, Call, Slack
 
 ROOT = Path(__file__).parents[2]
 OLD, NEW = "a" * 40, "b" * 40
@@ -242,3 +244,27 @@ def test_what_comes_from_git_says_nothing_of_its_own_and_is_cut(slack: Slack, su
     shown = text(slack.tops[0]).count(f"<{WEB}/commit/0")
     assert 1 <= shown <= 10
     assert f"\nand {130 - shown} more" in text(slack.tops[0])
+
+
+def test_two_processes_that_begin_at_once_end_with_one_message(slack: Slack) -> None:
+    both = threading.Barrier(2, timeout=4)
+    looks = itertools.count()
+    answer = slack.answer
+
+    def together(call: Call) -> Answer:
+        said = answer(call)
+        if "history" in call.path and next(looks) < 2:
+            both.wait()
+        return said
+
+    slack.answer = together
+    announcers = [announcer(slack, released(environment=name)) for name in ("staging", "production")]
+    threads = [threading.Thread(target=each.started) for each in announcers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [each.problems() for each in announcers] == [[], []]
+    (message,) = slack.tops
+    assert {each["name"] for each in message["metadata"]["event_payload"]["environments"]} == {"staging", "production"}
+    assert {each["thread_ts"] for each in slack.replies} == {message["ts"]}
