@@ -7,6 +7,7 @@ What is stood in for is said in tests/checkout.py.
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,7 +38,9 @@ def checkout(render: Render, installed: Path, tmp_path: Path) -> Make:
     """A rendered service in its repository, its first version deployed."""
 
     def make(**answers: str) -> Checkout:
-        return Checkout.of(render(**answers), installed / "uv.lock", tmp_path)
+        # Another Python than this one would have to be fetched.
+        rendered = render(python_version=f"3.{sys.version_info.minor}", **answers)
+        return Checkout.of(rendered, installed / "uv.lock", tmp_path)
 
     return make
 
