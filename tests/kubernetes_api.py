@@ -177,10 +177,9 @@ class Answers(BaseHTTPRequestHandler):
         if rest[0] == "selfsubjectaccessreviews":
             about = given["spec"]["resourceAttributes"]
             resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
-            return 201, {
-                **given,
-                "status": {"allowed": self.server.may(about["verb"], about.get("group", ""), resource)},
-            }
+            here = self.server.admin or about["namespace"] == self.server.cluster.namespace
+            allowed = here and self.server.may(about["verb"], about.get("group", ""), resource)
+            return 201, {**given, "status": {"allowed": allowed}}
         if rest[0] != "namespaces":
             raise WrongError(404, f"the server could not find {'/'.join(rest)}")
         namespace, *rest = rest[1:]

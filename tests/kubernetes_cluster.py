@@ -57,7 +57,7 @@ class Cluster:
         if not pod or self._fate(pod) != "unready":
             return []
         probe = {"reason": "Unhealthy", "message": "Startup probe failed: no heartbeat", "type": "Warning"}
-        return [{"kind": "Event", "metadata": {"name": "probe"}, "lastTimestamp": _now(), **probe}]
+        return [{"apiVersion": "v1", "kind": "Event", "metadata": {"name": "probe"}, "lastTimestamp": _now(), **probe}]
 
     def log(self, pod: str) -> str:
         """What it printed."""

@@ -1,102 +1,14 @@
 """Deploys to Kubernetes: the real kubectl against an API server that answers as Kubernetes does."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import re
 
 import pytest
 
-from tests.kubernetes_api import ApiServer
-from tests.kubernetes_cluster import Cluster
-from tests.registry import Registry
+from tests import kubernetes_world
+from tests.kubernetes_world import NEW, OLD, World
 
 pytestmark = pytest.mark.deploys
-
-OLD, NEW = "1a2b3c4", "5d6e7f8"
-# The same as in production, with less patience.
-DRIVE = """
-import sys
-from deploy import platform
-platform.STEP_SECONDS = 10
-from deploy.kubernetes import kubectl, rollout
-kubectl.PAUSE_SECONDS, rollout.POLL_SECONDS, rollout.PATIENCE_SECONDS = 0.2, 0.1, 1
-from deploy.kubernetes.place import open
-from deploy.platform import Failed, Record, Refused
-
-def forward(version):
-    place.reach(version)
-    for what in "fit", "migrate":
-        print(place.once(what, version))
-    for role in platform.ROLES:
-        place.replace(role, version)
-    print(place.once("verify", version))
-
-try:
-    place = open(sys.argv[1])
-    exec(sys.argv[2])
-except (Refused, Failed) as error:
-    sys.exit(f"{type(error).__name__}: {error}")
-"""
-
-
-@dataclass
-class World:
-    """A cluster, a registry, and a service that is deployed from the one to the other."""
-
-    project: Path
-    cluster: Cluster
-    server: ApiServer
-    registry: Registry
-    home: Path
-
-    def environment(self, **changes: str) -> dict[str, str]:
-        """What a deploy is given."""
-        mine = {
-            "HOME": str(self.home),
-            "IMAGE": f"{self.registry.address}/team/desk",
-            "DEPLOY_KEY_FILE": str(self.server.kubeconfig(self.home)),
-        }
-        return {**os.environ, **mine, **changes}
-
-    def run(self, code: str, environment: str = "staging", **changes: str) -> "subprocess.CompletedProcess[str]":
-        """Let the place do something."""
-        command = [sys.executable, "-c", DRIVE, environment, code]
-        return subprocess.run(
-            command,
-            cwd=self.project,
-            env=self.environment(**changes),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-
-    def does(self, code: str, **changes: str) -> str:
-        """What it prints, since all is well."""
-        run = self.run(code, **changes)
-        assert run.returncode == 0, run.stderr
-        return run.stdout
-
-    def says(self, code: str, environment: str = "staging", **changes: str) -> str:
-        """The one sentence by which it ends."""
-        run = self.run(code, environment, **changes)
-        assert run.returncode == 1, run.stdout + run.stderr
-        assert run.stderr.count("\n") == 1, run.stderr
-        assert "; " in run.stderr
-        return run.stderr
-
-
-@pytest.fixture
-def world(project: Path, tmp_path: Path) -> Iterator[World]:
-    """Empty, and in order."""
-    cluster = Cluster(f"{project.name}-staging")
-    account = project / "deploy" / "kubernetes" / "ci.yaml"
-    images = [f"team/desk:{version}" for version in (OLD, NEW)]
-    with ApiServer(cluster, account) as server, Registry(*images) as registry:
-        yield World(project, cluster, server, registry, tmp_path)
+world = kubernetes_world.world
 
 
 def test_from_nothing_and_on_to_the_next_version(world: World) -> None:
@@ -123,3 +35,122 @@ def test_the_account_may_do_what_a_deploy_does_and_no_more(world: World) -> None
         for resource in rule["resources"]
     }
     assert allowed - world.server.used == {("list", "/events")}
+
+
+@pytest.mark.parametrize(
+    ("fate", "why"),
+    [
+        ("crashes", r"worker-fast-\S+ crashes \(exit code 1\): expected DATABASE_URL, got: nothing"),
+        ("no-image", r"worker-fast-\S+ cannot start \(ImagePullBackOff\): Back-off pulling image"),
+        ("no-secret", r'worker-fast-\S+ cannot start \(CreateContainerConfigError\): secret "secrets" not found'),
+        ("no-room", r"worker-fast-\S+ is on no node \(Unschedulable\): 0/3 nodes are available"),
+        ("unready", r"worker-fast-\S+: Unhealthy: Startup probe failed: no heartbeat"),
+        ("forbidden", r'FailedCreate: pods "desk-1" is forbidden: exceeded quota'),
+        ("gives-up", r"1 of 1 pods of the new version, 0 ready in all, 2 there"),
+    ],
+)
+def test_a_role_that_does_not_get_on(world: World, fate: str, why: str) -> None:
+    """The sentence has the cluster's own reason, and the pod's own last words; the next version mends it."""
+    world.does(f'place.replace("worker-fast", "{OLD}")')
+    world.cluster.fate["worker-fast", NEW] = fate
+    said = world.says(f'place.replace("worker-fast", "{NEW}")')
+    assert re.search(rf"^Failed: expected worker-fast to run {NEW}.* got: {why}", said), said
+    world.does(f'place.replace("worker-fast", "{OLD}"); assert place.versions() == {{"worker-fast": "{OLD}"}}')
+
+
+@pytest.mark.parametrize(
+    ("fate", "why"),
+    [
+        ("fails", r"exit code 1: going on | expected the table to be there, got: none"),
+        ("no-image", r"migrate-\S+ cannot start \(ImagePullBackOff\): Back-off pulling image"),
+        ("no-secret", r'migrate-\S+ cannot start \(CreateContainerConfigError\): secret "secrets" not found'),
+        ("no-room", r"migrate-\S+ is on no node \(Unschedulable\)"),
+        ("hangs", r"it was still under way after 5 s"),
+    ],
+)
+def test_a_job_that_does_not_end_well(world: World, fate: str, why: str) -> None:
+    """What has not begun is taken back, so that it does not begin when nobody waits; the next try is a new job."""
+    world.cluster.fate["migrate", NEW] = fate
+    said = world.says(f'place.once("migrate", "{NEW}")')
+    assert re.search(rf"^Failed: expected migrate of {NEW} to end well, got: {why}", said), said
+    assert bool(world.cluster.there("Job", "migrate")) == (fate == "fails")
+    world.cluster.fate.clear()
+    assert world.does(f'print(place.once("migrate", "{NEW}"))') == "migrate did it\n"
+    assert world.cluster.done == [f"migrate {NEW}"] * 2
+
+
+def test_killed_and_begun_again(world: World) -> None:
+    """A migration under way is waited for, and a role that was set is looked at: nothing is done twice."""
+    world.cluster.fate = {("migrate", NEW): "hangs", ("beat", NEW): "unready"}
+    world.breaks_off(f'forward("{NEW}")', f"migrate {NEW}")
+    del world.cluster.fate["migrate", NEW]
+    world.breaks_off(f'place.once("migrate", "{NEW}"); place.replace("beat", "{NEW}")', f"beat {NEW}")
+    del world.cluster.fate["beat", NEW]
+    world.does(f'place.replace("beat", "{NEW}")')
+    assert world.cluster.done == [f"fit {NEW}", f"migrate {NEW}", f"beat {NEW}"]
+
+
+def test_a_cluster_that_stumbles(world: World) -> None:
+    """What passes by itself is asked again."""
+    world.cluster.fate["api", NEW] = "well"
+    world.server.failing = 3
+    world.does(f'place.replace("api", "{NEW}")')
+    world.server.failing = 1000
+    assert "unable to handle the request" in world.says(f'place.replace("api", "{OLD}")')
+
+
+def test_the_lock_keeps_another_out(world: World) -> None:
+    """Until it is given back; who does not have it cannot give it back."""
+    world.does('place.lock("anna on build-1")')
+    said = world.says('place.lock("ben on build-2")')
+    assert re.search(r"got: one by anna on build-1 since 20\S+Z, 0 minutes ago; .* delete lease deploy\n", said), said
+    world.does('place.unlock("ben on build-2")')
+    assert "got: one by anna on build-1" in world.says('place.lock("ben on build-2")')
+    # The same name is no key: it may be the same person in another window.
+    assert "got: one by anna on build-1" in world.says('place.lock("anna on build-1")')
+    world.cluster.objects.clear()
+    world.does('place.lock("ben on build-2"); place.unlock("ben on build-2"); place.unlock("ben on build-2")')
+    world.does('place.lock("anna on build-1")')
+
+
+def test_a_lock_that_was_left_over(world: World) -> None:
+    """Gives way after an hour, to one of those who want it; who had it takes nothing from who has it now."""
+    left = """
+from datetime import datetime, timedelta
+class Then(datetime):
+    @classmethod
+    def now(cls, zone):
+        return datetime.now(zone) - timedelta(minutes=MINUTES)
+from deploy.kubernetes import lease
+lease.datetime = Then
+place.lock("killed")
+del lease.datetime
+lease.datetime = datetime
+"""
+    world.does(left.replace("MINUTES", "50"))
+    assert "got: one by killed since" in world.says('place.lock("next")')
+    world.cluster.objects.clear()
+    third = 'other = open("staging"); other.lock("next"); place.unlock("killed"); other.unlock("next")'
+    world.does(f"{left.replace('MINUTES', '61')}{third}")
+    lease = world.cluster.there("Lease", "deploy")
+    assert lease
+    assert lease["spec"]["holderIdentity"] == ""
+    world.cluster.objects.clear()
+    world.does(left.replace("MINUTES", "61"))
+    several = [world.start(f'place.lock("{who}")') for who in ("anna", "ben", "cleo")]
+    errors = [each.communicate(timeout=60)[1] for each in several]
+    assert sorted(each.returncode for each in several) == [0, 1, 1], errors
+
+
+def test_a_lock_whose_answer_was_lost(world: World) -> None:
+    """Is ours all the same."""
+    world.server.lose = "leases"
+    world.does('place.lock("me"); place.unlock("me")')
+
+
+def test_the_record_is_kept_in_the_place(world: World) -> None:
+    """And read by whoever comes next."""
+    first, second = f'Record("{OLD}", "", "done")', f'Record("{NEW}", "{OLD}", "failed")'
+    world.does(f"assert place.record() is None; place.remember({first})")
+    world.does(f"assert place.record() == {first}; place.remember({second})")
+    world.does(f"assert place.record() == {second}")

@@ -30,14 +30,14 @@ def demand_access(kubectl: Kubectl) -> None:
     deadline = time.monotonic() + REACH_SECONDS
     login = "see whether DEPLOY_KEY_FILE (a kubeconfig) is the right one and still good"
     try:
-        kubectl("config", "current-context", tries=1)
+        kubectl("config", "current-context", again=False)
     except Wrong as wrong:
         raise Refused(
             f"expected a kubeconfig that names its cluster, got: {wrong}; set DEPLOY_KEY_FILE to one"
         ) from None
     try:
         # One request, and none of the others by which kubectl learns what a cluster knows.
-        kubectl("get", "--raw", "/version", seconds=REACH_SECONDS / 2, tries=1)
+        kubectl("get", "--raw", "/version", seconds=REACH_SECONDS / 2, again=False)
     except Wrong as wrong:
         raise Refused(f"expected the cluster to answer, and to let us in, got: {wrong}; {login}") from None
     try:
@@ -54,7 +54,7 @@ def demand_access(kubectl: Kubectl) -> None:
 
 def _demand_namespace(kubectl: Kubectl, deadline: float) -> None:
     try:
-        kubectl("get", "namespace", kubectl.namespace, "--output=name", seconds=_left(deadline), tries=1)
+        kubectl("get", "namespace", kubectl.namespace, "--output=name", seconds=_left(deadline), again=False)
     except Wrong as wrong:
         if "NotFound" in str(wrong):
             make = f"kubectl create namespace {kubectl.namespace}"
@@ -69,7 +69,7 @@ def _denied(kubectl: Kubectl, deadline: float) -> list[str]:
     asked = [(verb, what) for what, verbs in VERBS.items() for verb in verbs]
     several = {"apiVersion": "v1", "kind": "List", "items": [_question(kubectl, *each) for each in asked]}
     options = ("--filename=-", "--output=jsonpath={.status.allowed} ", "--validate=false")
-    answers = kubectl("create", *options, given=several, seconds=_left(deadline), tries=1).split()
+    answers = kubectl("create", *options, given=several, seconds=_left(deadline), again=False).split()
     return [f"{verb} {what.lstrip('/')}" for (verb, what), yes in zip(asked, answers, strict=True) if yes != "true"]
 
 

@@ -10,13 +10,12 @@ from typing import Any
 
 Object = dict[str, Any]
 
+# Seconds: for one call, in which what passes by itself is tried again; and between two tries.
 CALL_SECONDS = 20
-# What passes by itself is asked again so many times, after so many seconds.
-TRIES = 6
 PAUSE_SECONDS = 3.0
 PASSING = re.compile(
-    r"connection refused|connection reset|no route|unable to connect|timed? ?out|unexpected EOF|no answer within"
-    r"|TooManyRequests|ServiceUnavailable|InternalError|unable to handle the request|etcdserver",
+    r"connection refused|was refused|connection reset|no route|unable to connect|timed? ?out|unexpected EOF"
+    r"|no answer within|TooManyRequests|ServiceUnavailable|InternalError|unable to handle the request|etcdserver",
     re.IGNORECASE,
 )
 # A log line of kubectl's own libraries, which say again what the last line says.
@@ -35,22 +34,21 @@ class Kubectl:
         self.namespace = namespace
         self._environment = {**os.environ, "KUBECONFIG": kubeconfig} if kubeconfig else dict(os.environ)
 
-    def __call__(self, *arguments: str, given: object = None, seconds: float = CALL_SECONDS, tries: int = TRIES) -> str:
+    def __call__(self, *arguments: str, given: object = None, seconds: float = CALL_SECONDS, again: bool = True) -> str:
         """What it prints; `given` is its standard input, as JSON.
 
         Raises:
-            Wrong: it failed, also when asked again where that may help, or said nothing for so many seconds.
+            Wrong: it failed, also when tried `again` where that may help, or said nothing for so many seconds.
         """
         command = ["kubectl", f"--request-timeout={seconds:.0f}s", "--namespace", self.namespace, *arguments]
-        given = json.dumps(given) if given else ""
-        for left in reversed(range(tries)):
+        deadline = time.monotonic() + seconds
+        while True:
             try:
-                return self._call(command, given, seconds)
+                return self._call(command, json.dumps(given) if given else "", seconds)
             except Wrong as wrong:
-                if not left or not PASSING.search(str(wrong)):
+                if not again or not PASSING.search(str(wrong)) or time.monotonic() + PAUSE_SECONDS > deadline:
                     raise
                 time.sleep(PAUSE_SECONDS)
-        raise AssertionError
 
     def get(self, *arguments: str) -> Object:
         """One object, or a list of them; nothing where there is none."""
@@ -65,7 +63,7 @@ class Kubectl:
 
     def kustomize(self, folder: Path) -> str:
         """What the kustomization in the folder makes, as YAML."""
-        return self("kustomize", str(folder), tries=1)
+        return self("kustomize", str(folder), again=False)
 
     def _call(self, command: list[str], given: str, seconds: float) -> str:
         try:
@@ -80,6 +78,8 @@ class Kubectl:
             )
         except subprocess.TimeoutExpired:
             raise Wrong(f"no answer within {seconds:.0f} s") from None
+        except OSError as error:
+            raise Wrong(f"no kubectl on PATH ({error.strerror})") from None
         if run.returncode:
             raise Wrong(words(run.stderr) or f"exit code {run.returncode}")
         return run.stdout
