@@ -1,88 +1,16 @@
 """What Slack is told of a release, by processes that share nothing: one message, kept up to date, and a thread."""
 
 import itertools
-import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.announce import Announcer, Release
-from deploy.history import Change, Commit
+from deploy.history import Change
 from tests.support.recorder import Answer, Call, Slack
-
-ROOT = Path(__file__).parents[2]
-OLD, NEW = "a" * 40, "b" * 40
-WEB = "https://code.example/team/desk"
-
-# What a job of the pipeline does: it is given the release, says what became of it, and ends.
-JOB = """
-import json, os, sys
-from deploy.announce import Announcer, Release
-from deploy.history import Change, Commit
-given = json.load(sys.stdin)
-change = given.pop("change")
-commits = [Commit(**each) for each in change.pop("commits")]
-announcer = Announcer(Release(**given, change=Change(commits=commits, **change)), os.environ)
-for deed in sys.argv[1:]:
-    name, *words = deed.split()
-    getattr(announcer, name)(*words)
-print(*announcer.problems(), sep="\\n")
-"""
-
-
-def commits(count: int, summary: str = "Change {}", author: str = "Ann") -> list[Commit]:
-    """Some commits, newest first."""
-    ids = [f"{number:040x}" for number in range(count, 0, -1)]
-    return [
-        Commit(
-            id_,
-            author,
-            "ann@example.com",
-            "2026-01-02T03:04:05+01:00",
-            summary.format(int(id_, 16)),
-            f"{WEB}/commit/{id_}",
-        )
-        for id_ in ids
-    ]
-
-
-def released(change: Change | None = None, **others: Any) -> Release:
-    """A release of two commits to staging, unless it is said otherwise."""
-    return Release(
-        **{
-            "service": "desk",
-            "environment": "staging",
-            "version": NEW,
-            "before": OLD,
-            "who": "Ann",
-            "branch": "main",
-            "default_branch": "main",
-            "page": f"{WEB}/runs/1",
-            "change": change or Change("forward", commits(2), 2, repository=WEB, pages=WEB),
-            **others,
-        }
-    )
-
-
-def job(slack: Slack, release: Release, *deeds: str) -> None:
-    """Run a job to its end."""
-    run = subprocess.run(
-        [sys.executable, "-c", JOB, *deeds],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **variables(slack)},
-        input=json.dumps(asdict(release)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (run.returncode, run.stdout.strip(), run.stderr) == (0, "", "")
+from tests.support.releases import NEW, OLD, WEB, commits, job, released
 
 
 def variables(slack: Slack) -> dict[str, str]:
@@ -93,6 +21,11 @@ def variables(slack: Slack) -> dict[str, str]:
 def announcer(slack: Slack, release: Release) -> Announcer:
     """One in this process, without a pipeline."""
     return Announcer(release, variables(slack))
+
+
+def told(slack: Slack, release: Release, *deeds: str) -> None:
+    """Let a job of the pipeline announce it, without a word."""
+    assert job(release, variables(slack), *deeds) == ""
 
 
 def text(message: dict[str, Any]) -> str:
@@ -117,18 +50,18 @@ def slack() -> Iterator[Slack]:
 
 def test_one_message_is_shared_by_environments_and_targets_each_in_its_own_process(slack: Slack) -> None:
     staging, production = released(), released(environment="production", who="Ben", page=f"{WEB}/runs/2")
-    job(slack, staging, "started")
-    job(slack, staging, "progressed migrate", "progressed worker-fast")
+    told(slack, staging, "started")
+    told(slack, staging, "progressed migrate", "progressed worker-fast")
     (message,) = slack.messages[:1]
     assert "*staging*: under way (migrate, worker-fast); forward from `aaaaaaaa`; by Ann" in text(message)
     assert colour(message) == "amber"
-    job(slack, staging, "started", "progressed api", "succeeded")
+    told(slack, staging, "started", "progressed api", "succeeded")
     assert colour(message) == "green"
-    job(slack, production, "started")
+    told(slack, production, "started")
     assert message["text"] == "*desk bbbbbbbb*: staging done, production under way"
     assert "*staging*: done; forward" in text(message)
     assert colour(message) == "amber"
-    job(slack, production, "progressed worker-fast", "succeeded")
+    told(slack, production, "progressed worker-fast", "succeeded")
     assert message["text"] == "*desk bbbbbbbb*: staging done, production done"
     assert colour(message) == "green"
     assert slack.tops == [message]

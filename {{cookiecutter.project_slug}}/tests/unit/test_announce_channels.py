@@ -11,7 +11,7 @@ from deploy import TEAM
 from deploy.announce import Announcer, Release
 from deploy.history import Change
 from tests.support.recorder import Recorder
-from tests.unit.test_announce import NEW, OLD, WEB, commits, released
+from tests.support.releases import NEW, OLD, WEB, commits, released
 from tests.unit.test_monitors import model, strictly
 
 KINDS = {

@@ -1,23 +1,16 @@
 """Channels that fail in every way: a release goes on, is told which and how, and gives no secret away."""
 
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
 from deploy.announce import Announcer
 from local.broker import free_port
 from tests.support.recorder import Recorder, Slack, status, well
+from tests.support.releases import job, released
 from tests.unit import test_announce, test_announce_channels
-from tests.unit.test_announce import JOB, released
 
-ROOT = Path(__file__).parents[2]
 SECRETS = {
     "SLACK_BOT_TOKEN": "xoxb-5ecret",
     "SENTRY_AUTH_TOKEN": "sntrys-5ecret",
@@ -145,16 +138,6 @@ def test_no_secret_is_printed_whatever_goes_wrong(server: Recorder, trouble: str
         environ |= {name: "http://5ecret:5ecret@[::1/5ecret" for name in environ if name.endswith("_URL")}
     if trouble == "broken token":
         environ |= {name: f"{secret}\nX-More: 1" for name, secret in SECRETS.items()}
-    loud = "import logging; logging.basicConfig(level=logging.INFO)\n"
-    run = subprocess.run(
-        [sys.executable, "-c", loud + JOB, "started", "failed no yes"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environ},
-        input=json.dumps(asdict(released())),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert all(f"expected {name} to hear" in run.stdout for name in NAMES if name != "PagerDuty")
-    assert "5ecret" not in run.stdout + run.stderr
+    said = job(released(), environ, "started", "failed no yes")
+    assert all(f"expected {name} to hear" in said for name in NAMES if name != "PagerDuty")
+    assert "5ecret" not in said
