@@ -23,9 +23,11 @@ class Release:
     def __init__(self, place: Place, environment: str, version: str, say: Callable[[str], None] = print) -> None:
         self.place, self.environment, self.version, self.say = place, environment, version, say
         last = place.record()
-        runs = place.versions().get("api", "")
-        # An earlier try of the same version may have switched the API already; what was there before it still counts.
-        self.before = last.before if last and last.version == version else runs
+        if last is None or (last.state == "done" and last.version != version):
+            self.before = place.versions().get("api", "")
+        else:
+            # A deploy that did not end well may have switched the API already; the last good one is what it came from.
+            self.before = last.before
 
     def plan(self, targets: Sequence[str]) -> list[str]:
         """What would be done, a line each."""

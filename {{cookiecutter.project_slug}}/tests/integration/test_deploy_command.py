@@ -89,6 +89,14 @@ def test_an_interrupted_deploy_says_where_things_stand_and_can_be_taken_up(
     assert shelf.read("versions") == dict.fromkeys(ROLES, "one")
 
 
+def test_after_one_that_was_left_half_done_back_is_still_the_last_good_one(shelf: Shelf) -> None:
+    for target in FORWARD[1:6]:
+        assert shelf.run("forward", "staging", "two", target)[0] == 0
+    assert shelf.read("versions") == dict.fromkeys(ROLES, "two")
+    assert shelf.run("forward", "staging", "bad", "api")[0] == 1
+    assert shelf.read("versions") == dict.fromkeys(ROLES, "one")
+
+
 def test_a_second_one_is_kept_out_and_told_by_whom(shelf: Shelf) -> None:
     shelf.hold("worker-slow")
     shelf.start("forward", "staging", "two", *FORWARD[1:])
