@@ -1,15 +1,18 @@
 """AWS on this machine: moto's server, and a front before it that answers as ECS does where moto does not go on."""
 
 import json
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Barrier, Lock, Thread
 from typing import Any
+from urllib.parse import parse_qs
 
 import boto3
 import httpx
@@ -21,6 +24,7 @@ REGION = "eu-north-1"
 REPOSITORY = "desk"
 IMAGE = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}"
 ANYBODY = {"aws_access_key_id": "AKIAANYBODY", "aws_secret_access_key": "anything"}
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 START_SECONDS = 60
 # More than the hour after which a lock gives way.
 LEFTOVER_SECONDS = 3700
@@ -51,10 +55,11 @@ class Aws:
     moto: str
     scheduler: Scheduler
     parameters: Parameters
+    owner: dict[str, str] = field(default_factory=lambda: ANYBODY)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 has no types
         """A client of the account's owner, who goes in by the back door."""
-        return boto3.client(service, region_name=REGION, endpoint_url=self.moto, **ANYBODY)
+        return boto3.client(service, region_name=REGION, endpoint_url=self.moto, **self.owner)
 
     def network(self) -> dict[str, list[str]]:
         """A subnet and a group that are there."""
@@ -65,7 +70,7 @@ class Aws:
 
     def settings(self) -> dict[str, object]:
         """What an environment's file says of this account."""
-        account, balancing = "arn:aws:iam::123456789012:role", f"arn:aws:elasticloadbalancing:{REGION}:123456789012"
+        account, balancing = "arn:aws:iam::123456789012:role", self.client("elbv2")
         secret = f"arn:aws:ssm:{REGION}:123456789012:parameter/order-desk/staging/it"
         return {
             "region": REGION,
@@ -74,7 +79,7 @@ class Aws:
             "execution_role": f"{account}/order-desk-start",
             "task_role": f"{account}/order-desk-run",
             "log_group": "order-desk-staging",
-            "target_group": f"{balancing}:targetgroup/order-desk/0123456789abcdef",
+            "target_group": balancing.describe_target_groups()["TargetGroups"][0]["TargetGroupArn"],
             "api_url": "http://desk.internal",
             "secrets": dict.fromkeys(["DATABASE_URL", "BROKER_URL", "API_TOKENS"], secret),
             "counts": {"worker-fast": 1, "worker-slow": 1, "beat": 1, "api": 2},
@@ -88,8 +93,28 @@ class Aws:
             manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": {"digest": digest}, "layers": []})
             self.client("ecr").put_image(repositoryName=REPOSITORY, imageManifest=manifest, imageTag=version)
 
+    def drain(self, seconds: int) -> None:
+        """A target group that lets go of a task after so many seconds."""
+        (vpc, *_) = self.client("ec2").describe_vpcs()["Vpcs"]
+        balancing = self.client("elbv2")
+        made = balancing.create_target_group(
+            Name="order-desk", Protocol="HTTP", Port=8000, VpcId=vpc["VpcId"], TargetType="ip"
+        )["TargetGroups"][0]["TargetGroupArn"]
+        delay = {"Key": "deregistration_delay.timeout_seconds", "Value": str(seconds)}
+        balancing.modify_target_group_attributes(TargetGroupArn=made, Attributes=[delay])
+
+    def key(self, user: str, policy: dict[str, Any]) -> dict[str, str]:
+        """The credentials of a new user, who may do what this policy permits."""
+        iam = self.client("iam")
+        iam.create_user(UserName=user)
+        iam.put_user_policy(UserName=user, PolicyName="policy", PolicyDocument=json.dumps(policy))
+        made = iam.create_access_key(UserName=user)["AccessKey"]
+        return {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]}
+
     def demand_credentials(self) -> None:
         """From now on moto looks who asks, and whether that is permitted."""
+        self.owner = self.key("owner", EVERYTHING)
+        self.scheduler.logs = self.client("logs")
         httpx.post(f"{self.moto}/moto-api/reset-auth", content="0").raise_for_status()
 
 
@@ -97,9 +122,13 @@ def begin(aws: Aws) -> None:
     """What a team has made before its first deploy, and nothing of an earlier test."""
     httpx.post(f"{aws.moto}/moto-api/reset-auth", content="inf").raise_for_status()
     httpx.post(f"{aws.moto}/moto-api/reset").raise_for_status()
+    # A task that moto starts has ended when somebody looks.
+    moves = {"model_name": "ecs::task", "transition": {"progression": "immediate"}}
+    httpx.post(f"{aws.moto}/moto-api/state-manager/set-transition", json=moves).raise_for_status()
     aws.scheduler.reset()
     aws.parameters.dead, aws.parameters.meet = "", None
     aws.client("ecs").create_cluster(clusterName="desk")
+    aws.drain(30)
     aws.client("ecr").create_repository(repositoryName=REPOSITORY)
     aws.client("logs").create_log_group(logGroupName="order-desk-staging")
     aws.push("1a2b3c4", "5d6e7f8")
@@ -137,6 +166,11 @@ class Front(ThreadingHTTPServer):
 
     behind: int
 
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as it is declared
+        """A deploy that is killed hangs up, which is no news."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 @contextmanager
 def front(scheduler: Scheduler, parameters: Parameters) -> Iterator[Front]:
@@ -149,7 +183,8 @@ def front(scheduler: Scheduler, parameters: Parameters) -> Iterator[Front]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             target = self.headers.get("X-Amz-Target", "")
-            operation = target.rpartition(".")[2]
+            # The older ones of AWS's services have the operation's name in a form.
+            operation = target.rpartition(".")[2] or parse_qs(body.decode())["Action"][0]
             with one_at_a_time:
                 url = f"http://127.0.0.1:{self.server.behind}{self.path}"  # type: ignore[attr-defined]
                 said = behind.post(url, content=body, headers=dict(self.headers))
@@ -157,8 +192,12 @@ def front(scheduler: Scheduler, parameters: Parameters) -> Iterator[Front]:
                 scheduler.calls.append(operation)
                 if target.startswith("AmazonEC2ContainerService"):
                     content = scheduler.answer(operation, json.loads(body), status, content)
-            if operation == "GetParameter":
+            if operation == "GetParameter" and status == 200:
                 content = parameters.answer(json.loads(body), content)
+            if denied := target and re.search(rb"<Code>(.*)</Code>\s*<Message>(.*)</Message>", content):
+                # AWS says so in the words of the service, where moto has XML for all of them.
+                name = denied[1].decode().replace("AccessDenied", "AccessDeniedException")
+                content = json.dumps({"__type": name, "message": denied[2].decode()}).encode()
             self.send_response(status)
             self.send_header("Content-Type", said.headers.get("Content-Type", "text/plain"))
             self.send_header("Content-Length", str(len(content)))

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import pytest
 
 from tests.aws import ANYBODY, IMAGE, Aws, account, begin
 from tests.conftest import Render
+
+PATIENCE_SECONDS = 60
 
 Step = Sequence[object]
 
@@ -56,14 +58,14 @@ class Driver:
     def done(self, *steps: Step) -> list[object]:
         """What the steps gave; all of them went well."""
         with self.start(*steps) as process:
-            said, wrong = process.communicate(timeout=60)
+            said, wrong = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0, wrong
         return [json.loads(line) for line in said.splitlines()]
 
     def refused(self, *steps: Step, kind: str = "Refused", step: float = 20, **environ: str) -> str:
         """The one sentence that the steps ended with."""
         with self.start(*steps, step=step, **environ) as process:
-            said, wrong = process.communicate(timeout=60)
+            said, wrong = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 1, said + wrong
         assert wrong.startswith(f"{kind}: expected "), wrong
         assert wrong.count("\n") == 1, wrong
@@ -77,12 +79,18 @@ class Driver:
         """Begin the steps, and kill the process once AWS was asked to do this."""
         before = self.aws.scheduler.calls.count(after)
         with self.start(*steps) as process:
-            deadline = time.monotonic() + 20
-            while self.aws.scheduler.calls.count(after) == before:
-                assert process.poll() is None, process.communicate()
-                assert time.monotonic() < deadline, f"expected {after} within 20 s, got: {self.aws.scheduler.calls}"
-                time.sleep(0.01)
+            self.until(lambda: self.aws.scheduler.calls.count(after) > before, process)
             process.kill()
+
+    def until(self, came: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        """Wait for something that happens while the process runs."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not came():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, (
+                f"expected it within {PATIENCE_SECONDS} s, got: {self.aws.scheduler.calls}"
+            )
+            time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

@@ -56,9 +56,9 @@ class Scheduler:
 
     def answer(self, operation: str, asked: Answer, status: int, content: bytes) -> bytes:
         """What moto said, put right."""
-        said = json.loads(content)
         if status != 200:
             return content
+        said = json.loads(content)
         match operation:
             case "RegisterTaskDefinition":
                 definition = said["taskDefinition"]
@@ -104,9 +104,11 @@ class Scheduler:
         what = once(task)
         if what in self.endless and task["desiredStatus"] != "STOPPED":
             task["lastStatus"] = "RUNNING"
-        if task["lastStatus"] == "STOPPED" and what in self.exits:
-            task["containers"][0]["exitCode"] = self.exits[what]
-            task["stoppedReason"] = "Essential container in task exited"
+        if task["lastStatus"] == "STOPPED":
+            task["desiredStatus"] = "STOPPED"
+            if what in self.exits:
+                task["containers"][0]["exitCode"] = self.exits[what]
+                task["stoppedReason"] = "Essential container in task exited"
 
     def _changed(self, name: str, asked: Answer, found: Answer) -> None:
         service = self.services[name]
@@ -122,6 +124,7 @@ class Scheduler:
             deployment["status"] = "ACTIVE"
         begun = {
             "id": f"ecs-svc/{self.number}",
+            "createdAt": time.time(),
             "status": "PRIMARY",
             "taskDefinition": definition,
             "desiredCount": count,

@@ -6,6 +6,7 @@ from tests import ecs_driver
 from tests.aws import IMAGE, Aws
 from tests.ecs_driver import Driver, Step
 
+pytestmark = pytest.mark.deploys
 server, aws, drive = ecs_driver.server, ecs_driver.aws, ecs_driver.drive
 
 OLD, NEW = "1a2b3c4", "5d6e7f8"
@@ -41,6 +42,7 @@ def test_forward_and_again_and_back(drive: Driver, aws: Aws) -> None:
     assert changes == 2 * len(ROLES)
     drive.done(*forward(NEW))
     assert (len(aws.scheduler.changes), len(aws.scheduler.versions)) == (changes, definitions)
+    assert aws.scheduler.calls.count("RunTask") == 3 * 3
     drive.done(["replace", "api", OLD], ["replace", "beat", OLD])
     assert drive.done(["versions"]) == [{"worker-fast": NEW, "worker-slow": NEW, "beat": OLD, "api": OLD}]
 
@@ -94,8 +96,11 @@ def test_a_killed_deploys_task_is_waited_for_and_not_doubled(drive: Driver, aws:
     """Two migrations of one version at once would be one too many."""
     aws.scheduler.endless.add("migrate")
     drive.kill(["once", "migrate", NEW], after="RunTask")
-    aws.scheduler.endless.clear()
-    drive.done(["once", "migrate", NEW])
+    looks = aws.scheduler.calls.count("DescribeTasks")
+    with drive.start(["once", "migrate", NEW]) as again:
+        drive.until(lambda: aws.scheduler.calls.count("DescribeTasks") > looks + 2, again)
+        aws.scheduler.endless.clear()
+        assert again.wait(timeout=60) == 0
     assert aws.scheduler.calls.count("RunTask") == 1
 
 

@@ -14,6 +14,7 @@ from tests.aws import IMAGE, REGION, Aws
 from tests.conftest import Render
 from tests.ecs_driver import Driver, Step, write_key
 
+pytestmark = pytest.mark.deploys
 server, aws, drive = ecs_driver.server, ecs_driver.aws, ecs_driver.drive
 
 VERSION = "1a2b3c4"
@@ -49,12 +50,24 @@ def test_what_is_reached_is_a_cluster_that_is_active_and_an_image_that_is_there(
     """All of it is asked before anything is changed."""
     drive.done(REACH)
     said = drive.refused(["reach", "0000000"])
-    assert f"to find the image {IMAGE}:0000000, got: ImageNotFoundException" in said
+    assert f"expected the image {IMAGE}:0000000 in its registry, got: none" in said
+    assert "got: RepositoryNotFoundException" in drive.refused(REACH, IMAGE=IMAGE.replace("/desk", "/desks"))
     assert "expected the registry 127.0.0.1:1 to answer" in drive.refused(REACH, IMAGE="127.0.0.1:1/desk")
     aws.client("ecs").delete_cluster(cluster="desk")
     assert f"the cluster desk in {REGION} to be ACTIVE, got: " in drive.refused(REACH)
     (drive.service / "deploy" / "ecs" / "staging.json").write_text(json.dumps(aws.settings() | {"cluster": "tesk"}))
     assert f"the cluster tesk in {REGION} to be ACTIVE, got: none" in drive.refused(REACH)
+
+
+def test_a_target_group_that_holds_on_to_old_tasks_for_too_long_is_refused(drive: Driver, aws: Aws) -> None:
+    """AWS's default of five minutes is a whole step; the sentence has the command that changes it."""
+    name = "deregistration_delay.timeout_seconds"
+    group = str(aws.settings()["target_group"])
+    aws.client("elbv2").modify_target_group_attributes(TargetGroupArn=group, Attributes=[{"Key": name, "Value": "300"}])
+    said = drive.refused(REACH)
+    assert "to be at most 120, got: 300; aws elbv2 modify-target-group-attributes" in said
+    aws.client("elbv2").delete_target_group(TargetGroupArn=group)
+    assert "got: TargetGroupNotFound" in drive.refused(REACH)
 
 
 def test_credentials_that_nobody_gave_let_nobody_in(drive: Driver, aws: Aws) -> None:
@@ -113,10 +126,8 @@ def test_the_policy_of_the_pipeline_permits_a_deploy_and_nothing_else(drive: Dri
         assert statement["Resource"] == "*" or "order-desk" in json.dumps(statement["Resource"])
         statement.pop("Condition", None)
         statement["Resource"] = "*"
-    iam = aws.client("iam")
-    iam.create_user(UserName="deployer")
-    iam.put_user_policy(UserName="deployer", PolicyName="deploy", PolicyDocument=json.dumps(policy))
-    become(aws, tmp_path)
+    write_key(tmp_path, aws.key("deployer", policy))
+    aws.demand_credentials()
     aws.scheduler.endless.add("fit")
     aws.scheduler.calls.clear()
     drive.failed(REACH, ["lock", "me"], ["once", "fit", VERSION], step=1)
@@ -126,24 +137,17 @@ def test_the_policy_of_the_pipeline_permits_a_deploy_and_nothing_else(drive: Dri
     aws.parameters.dead = "me"
     drive.done(["lock", "her"], ["versions"], ["remember", record], ["unlock", "her"])
     used = {action.partition(":")[2] for action in permitted} - {"PassRole"}
-    assert set(aws.scheduler.calls) - {"", "GetCallerIdentity"} == used
+    assert set(aws.scheduler.calls) - {"GetCallerIdentity"} == used
 
 
 def test_credentials_that_may_not_look_are_told_what_to_ask_for(drive: Driver, aws: Aws, tmp_path: Path) -> None:
     """They are valid, and somebody has forgotten the policy."""
-    aws.client("iam").create_user(UserName="deployer")
-    become(aws, tmp_path)
+    other = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    write_key(tmp_path, aws.key("deployer", {"Version": "2012-10-17", "Statement": [other]}))
+    aws.demand_credentials()
     said = drive.refused(REACH)
     assert "to see the cluster desk, got: AccessDenied" in said
     assert "deploy/ecs/ci/policy.json" in said
-
-
-def become(aws: Aws, home: Path) -> None:
-    """Let the deploy be `deployer` from now on, and nobody in who is unknown."""
-    key = aws.client("iam").create_access_key(UserName="deployer")["AccessKey"]
-    lines = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
-    write_key(home, lines)
-    aws.demand_credentials()
 
 
 def flat(actions: str | list[str]) -> list[str]:

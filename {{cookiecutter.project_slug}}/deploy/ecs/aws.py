@@ -11,9 +11,9 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-# Seconds to be connected and to be answered. What holds that AWS lets one in asks once, since three such questions have
-# to fit into REACH_SECONDS; a deploy that is under way asks again, with pauses.
-QUICK = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+# Seconds to be connected and to be answered. What looks whether a deploy could begin asks once, since four such
+# questions have to fit into REACH_SECONDS; a deploy that is under way asks again, with pauses.
+QUICK = Config(connect_timeout=1.5, read_timeout=2, retries={"total_max_attempts": 1})
 PATIENT = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 6})
 
 # Characters of AWS's own words that are passed on.

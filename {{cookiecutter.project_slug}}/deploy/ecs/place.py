@@ -5,7 +5,6 @@ The cluster, its network, the roles and the secrets exist already; the environme
 
 import json
 import os
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,17 +17,14 @@ from botocore.exceptions import ClientError
 from deploy.ecs.aws import QUICK, asked, client, code
 from deploy.ecs.definition import fingerprint, network, service_settings, task_definition, version
 from deploy.ecs.lock import Lock
+from deploy.ecs.reach import PERMIT, demand_place, demand_version
 from deploy.ecs.rollout import Rollout
 from deploy.ecs.settings import Settings, missing, read
 from deploy.ecs.tasks import Tasks
 from deploy.platform import ROLES, STEP_SECONDS, Failed, Once, Record, Refused
-from deploy.registry import demand_image
 from service import NAME
 
 PAUSE_SECONDS = 2.0
-ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>.+)")
-LET_IN = "set DEPLOY_KEY_FILE to a file of AWS credentials that are valid, or the variables of AWS's own tools"
-PERMIT = "deploy/ecs/ci/policy.json says what the deploy's credentials have to permit"
 
 
 def open(environment: str) -> "Ecs":  # noqa: A001 - the name that every place has
@@ -51,25 +47,9 @@ class Ecs:
     image: str = field(default_factory=lambda: os.environ.get("IMAGE", ""))
 
     def reach(self, version: str) -> None:
-        lacking = [f"{name} in deploy/ecs/{self.environment}.json" for name in missing(self.settings)]
-        lacking += [] if self.image else ["IMAGE, an image's address without its tag, in the environment"]
-        key = os.environ.get("DEPLOY_KEY_FILE")
-        if key and not Path(key).is_file():
-            lacking.append(f"the file {key}, which DEPLOY_KEY_FILE names")
-        if lacking:
-            raise Refused(f"expected all settings to be there, got: no {', no '.join(lacking)}; fill them in")
-        region, cluster = self.settings["region"], self.settings["cluster"]
-        with asked(Refused, f"AWS in {region} to let the deploy in", LET_IN):
-            client("sts", region, QUICK).get_caller_identity()
-        with asked(Refused, f"to see the cluster {cluster}", PERMIT):
-            found = client("ecs", region, QUICK).describe_clusters(clusters=[cluster])["clusters"]
-        status = found[0]["status"] if found else "none"
-        if status != "ACTIVE":
-            raise Refused(
-                f"expected the cluster {cluster} in {region} to be ACTIVE, got: {status}; "
-                f"create it, or name another in deploy/ecs/{self.environment}.json"
-            )
-        self._demand_image(version)
+        self._demand_settings()
+        demand_place(self.settings, f"deploy/ecs/{self.environment}.json")
+        demand_version(self.image, version)
 
     def lock(self, holder: str) -> None:
         self._lock.take(holder)
@@ -78,10 +58,13 @@ class Ecs:
         self._lock.give()
 
     def record(self) -> Record | None:
+        # Before a way back this is the first that is asked, so it gives up as soon as reach does.
+        self._demand_settings()
         name = self._parameter("record")
         with asked(Refused, f"to read the last deploy from the parameter {name}", PERMIT):
             try:
-                value = self._ssm.get_parameter(Name=name)["Parameter"]["Value"]
+                ssm = client("ssm", self.settings["region"], QUICK)
+                value = ssm.get_parameter(Name=name)["Parameter"]["Value"]
             except ClientError as error:
                 if code(error) != "ParameterNotFound":
                     raise
@@ -111,8 +94,7 @@ class Ecs:
         with asked(Failed, f"to run {what} on ECS", PERMIT):
             definition = self._definition(what, version)
             task = self._tasks.run(what, definition, network(self.settings), deadline)
-            codes = [container.get("exitCode") for container in task["containers"]]
-            if codes != [0]:
+            if self._tasks.container(task).get("exitCode") != 0:
                 why = f"{self._tasks.why(task)}{self._tasks.tail(task, what)}"
                 raise Failed(f"expected {what} to exit with 0, got: {why}; mend that, and deploy again")
             return self._tasks.log(task, what)
@@ -141,16 +123,15 @@ class Ecs:
                 return str(newest["taskDefinitionArn"])
         return str(self._ecs.register_task_definition(**wanted)["taskDefinition"]["taskDefinitionArn"])
 
-    def _demand_image(self, version: str) -> None:
-        """Ask ECR with the deploy's own credentials, and any other registry as a registry is asked."""
-        ours = ECR.fullmatch(self.image)
-        if not ours:
-            demand_image(self.image, version)
-            return
-        with asked(Refused, f"to find the image {self.image}:{version}", f"push it first, or see that {PERMIT}"):
-            client("ecr", ours["region"], QUICK).describe_images(
-                registryId=ours["account"], repositoryName=ours["name"], imageIds=[{"imageTag": version}]
-            )
+    def _demand_settings(self) -> None:
+        """Name all that is missing at once."""
+        lacking = [f"{name} in deploy/ecs/{self.environment}.json" for name in missing(self.settings)]
+        lacking += [] if self.image else ["IMAGE, an image's address without its tag, in the environment"]
+        key = os.environ.get("DEPLOY_KEY_FILE")
+        if key and not Path(key).is_file():
+            lacking.append(f"the file {key}, which DEPLOY_KEY_FILE names")
+        if lacking:
+            raise Refused(f"expected all settings to be there, got: no {', no '.join(lacking)}; fill them in")
 
     def _family(self, name: str) -> str:
         return f"{NAME}-{self.environment}-{name}"

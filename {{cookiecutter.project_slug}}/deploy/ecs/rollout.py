@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from deploy.ecs.aws import brief
@@ -63,7 +62,7 @@ class Rollout:
         Raises:
             Failed: ECS gave it up (its circuit breaker puts the version before back), or the deadline has passed.
         """
-        began, seen = datetime.now(UTC), False
+        seen = False
         while True:
             service = self.found()
             if service is None:
@@ -80,14 +79,14 @@ class Rollout:
             if (mine is None and seen) or (
                 mine and (mine.get("rolloutState") == "FAILED" or mine["status"] != "PRIMARY")
             ):
-                raise self._failed("come up", state, service, mine, definition, began)
+                raise self._failed("come up", state, service, mine, definition)
             if mine and mine.get("rolloutState") == "COMPLETED" and service["runningCount"] == service["desiredCount"]:
                 others = self._others(definition)
                 if len(service["deployments"]) == 1 and not others:
                     return
                 state = f"{', '.join(others) or 'a task'} of another version still there"
             if time.monotonic() > deadline:
-                raise self._failed("come up in time", state, service, mine, definition, began)
+                raise self._failed("come up in time", state, service, mine, definition)
             time.sleep(self.tasks.pause)
 
     def _others(self, definition: str) -> list[str]:
@@ -103,14 +102,14 @@ class Rollout:
         service: dict[str, Any],
         mine: dict[str, Any] | None,
         definition: str,
-        began: datetime,
     ) -> Failed:
         """With the reasons that ECS has: of the deployment, of the service, and of the newest task that ended."""
         ended = [task for task in self.tasks.family(self.service, "STOPPED") if task["taskDefinitionArn"] == definition]
-        events = [event["message"] for event in service.get("events", []) if event["createdAt"] >= began][:EVENTS]
+        since = mine["createdAt"] if mine else service["createdAt"]
+        events = [event["message"] for event in service.get("events", []) if event["createdAt"] >= since][:EVENTS]
         reasons = [state, (mine or {}).get("rolloutStateReason", ""), *events]
         if ended:
-            last = max(ended, key=lambda task: task.get("stoppedAt") or began)
+            last = max(ended, key=lambda task: task.get("stoppedAt") or since)
             reasons.append(f"its last task ended with {self.tasks.why(last)}{self.tasks.tail(last, self.role)}")
         now = _primary(service)["taskDefinition"].rpartition("/")[2]
         return Failed(

@@ -39,7 +39,8 @@ class Tasks:
             Failed: it did not start, or has not ended by the deadline; then it is stopped.
         """
         family = definition.rpartition("/")[2].rpartition(":")[0]
-        there = [task for task in self.family(family, "RUNNING") if task["taskDefinitionArn"] == definition]
+        same = [task for task in self.family(family, "RUNNING") if task["taskDefinitionArn"] == definition]
+        there = [task for task in same if task["lastStatus"] != "STOPPED"]
         if not there:
             said = self.ecs.run_task(
                 cluster=self.cluster, taskDefinition=definition, launchType="FARGATE", networkConfiguration=network
@@ -61,9 +62,13 @@ class Tasks:
                 )
             time.sleep(self.pause)
 
+    def container(self, task: Task) -> dict[str, Any]:
+        """The service's own container; AWS may have put others beside it."""
+        return next((each for each in task["containers"] if each["name"] == CONTAINER), {})
+
     def why(self, task: Task) -> str:
         """Why a task ended, in the words of ECS."""
-        container: dict[str, Any] = next((each for each in task["containers"] if each["name"] == CONTAINER), {})
+        container = self.container(task)
         exit_code = f"exit code {container['exitCode']}" if "exitCode" in container else ""
         reasons = [exit_code, container.get("reason"), task.get("stoppedReason")]
         return brief(", ".join(reason for reason in reasons if reason) or "no reason")
