@@ -47,11 +47,8 @@ def forward(environment: str, version: str, targets: tuple[str, ...], dry_run: b
     if dry_run:
         print("\n".join(release.plan(wanted)))
         return
-    announcer = _announcer(release)
-    with _locked(place, release):
+    with _locked(place, release, _announcer(release)) as announcer:
         release.forward(wanted, announcer)
-    for problem in announcer.problems():
-        print(problem)
 
 
 @main.command()
@@ -61,18 +58,15 @@ def back(environment: str) -> None:
     place = _open(environment)
     release = to_go_back(place, environment)
     place.reach(release.before)
-    announcer = _announcer(Release(place, environment, release.before))
-    announcer.started()
-    with _locked(place, release):
+    with _locked(place, release, _announcer(Release(place, environment, release.before))) as announcer:
+        announcer.started()
         try:
             release.back()
         except Failed as error:
             announcer.failed(str(error), False)
             raise Failed(f"{error}; now {release.standing()}; next: the same command again") from error
-    announcer.succeeded()
+        announcer.succeeded()
     print(f"{environment}: back at {release.before}")
-    for problem in announcer.problems():
-        print(problem)
 
 
 def _open(environment: str) -> Place:
@@ -82,23 +76,27 @@ def _open(environment: str) -> Place:
 
 
 @contextmanager
-def _locked(place: Place, release: Release) -> Iterator[None]:
+def _locked(place: Place, release: Release, announcer: Announcer) -> Iterator[Announcer]:
     """Keep others out meanwhile; whoever interrupts it is told where things stand."""
     holder = f"{history.who()} on {socket.gethostname()}"
     place.lock(holder)
     for wanted in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wanted, _interrupt)
     try:
-        yield
+        yield announcer
     except Interrupted:
         again = f"the same command again to go on, or: make rollback TARGET_ENV={release.environment}"
-        raise Failed(f"interrupted; now {release.standing()}; next: {again}") from None
+        reason = f"interrupted; now {release.standing()}; next: {again}"
+        announcer.failed(reason, False)
+        raise Failed(reason) from None
     finally:
+        # Whatever ended the deploy is the news; these are lines beside it.
         try:
             place.unlock(holder)
         except Failed as error:
-            # Whatever ended the deploy is the news; this is a line beside it.
             print(error, file=sys.stderr)
+        for problem in announcer.problems():
+            print(problem)
 
 
 def _interrupt(*_: Any) -> None:
