@@ -33,6 +33,8 @@ SECRETS = {
         "production",
     )
 }
+# Where this machine has its caches, its package index and the certificates that it trusts.
+KEPT = ("HOME", "LANG", "PIP_", "REQUESTS_", "SSL_", "UV_")
 NOBODY = "http://127.0.0.1:9"
 ROLES = ("worker-fast", "worker-slow", "beat", "api")
 

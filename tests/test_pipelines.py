@@ -129,7 +129,7 @@ def test_actions_are_named_by_commit_and_images_by_exact_version(projects: list[
         for path in project.glob(".gitlab-ci.yml"):
             named += images(yaml.safe_load(path.read_text()))
         named += re.findall(r"^(?:buildkit|scanner)=(.*)", (project / "deploy" / "image").read_text(), re.MULTILINE)
-        named += re.findall(r"(?:^ARG BASE=|--from=)(\S+:\S+)", (project / "Dockerfile").read_text(), re.MULTILINE)
+        named += re.findall(r"(?:^FROM |--from=)(\S+:\S+)", (project / "Dockerfile").read_text(), re.MULTILINE)
         own = f"{project.name}:development"
         assert len(set(named)) > 6
         assert not [image for image in named if image != own and not EXACT.fullmatch(image)]

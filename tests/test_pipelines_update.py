@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.pipelines, pytest.mark.timeout(900)]
 DIGEST = f"sha256:{'0' * 64}"
 FILES = ("Dockerfile", "compose.yaml", "deploy/image", "deploy/compose/compose.yaml", ".gitlab-ci.yml", ".gitlab/*.yml")
 NAMED = re.compile(
-    r"""((?:FROM\ |BASE=|--from=|(?:image|name):\ "?|^(?:buildkit|scanner)=))
+    r"""((?:FROM\ |--from=|(?:image|name):\ "?|^(?:buildkit|scanner)=))
     ([a-z0-9./-]+):(v?[0-9.]+\.)([0-9]+)([a-z-]*)""",
     re.MULTILINE | re.VERBOSE,
 )

@@ -24,7 +24,7 @@ FILES = (
 
 # An image where these files name one, with a version of numbers and, after the first update, a digest.
 NAMED = re.compile(
-    r"""((?:FROM\ |ARG\ BASE=|--from=|\b(?:image|name):\ "?|^(?:buildkit|scanner)=))  # what comes before it
+    r"""((?:FROM\ |--from=|\b(?:image|name):\ "?|^(?:buildkit|scanner)=))  # what comes before it
     ([a-z0-9.-]+(?::[0-9]+(?=/))?(?:/[a-z0-9._-]+)*):(v?[0-9]+(?:\.[0-9]+)+)((?:-[a-z]+)*)(?:@sha256:[0-9a-f]{64})?""",
     re.MULTILINE | re.VERBOSE,
 )
