@@ -18,7 +18,7 @@ SOCKET = "/var/run/docker.sock"
 
 # Seconds: for a command of Docker's that only asks; between two looks at something; of silence, until SSH gives up.
 ASK_SECONDS = 20
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 SILENT_SECONDS = 15
 
 # Lines, and characters, of somebody else's last words that are passed on.
@@ -44,6 +44,7 @@ class Host:
         self.address, self._host_key, self._key_file = address, host_key, key_file
         self._ssh: subprocess.Popen[bytes] | None = None
         self._folder = Path()
+        self._reached = False
 
     @property
     def login(self) -> str:
@@ -57,6 +58,7 @@ class Host:
 
         Raises:
             Refused: nobody answered within REACH_SECONDS, it is another machine, or it lets nobody in with this key.
+            Failed: the same, of one that did let this deploy in before.
         """
         if self._ssh and self._ssh.poll() is None:
             return
@@ -72,21 +74,28 @@ class Host:
             if self._ssh.poll() is not None or time.monotonic() > deadline:
                 reason = words(said.read_text(errors="replace")) or "no answer"
                 self._disconnect()
-                raise Refused(
+                # Once it was reached, something may have been changed.
+                raise (Failed if self._reached else Refused)(
                     f"expected `ssh {self.login}` to let this deploy in within {REACH_SECONDS} s, got: {reason}; "
                     "correct DOCKER_HOST, HOST_KEY (ssh-keyscan prints it) or DEPLOY_KEY_FILE"
                 )
             time.sleep(LOOK_SECONDS / 10)
+        self._reached = True
         (self._folder / "key").unlink(missing_ok=True)
 
     def docker(
-        self, *command: str, seconds: float = ASK_SECONDS, env: Mapping[str, str] | None = None, stdin: bytes = b""
+        self,
+        *command: str,
+        seconds: float = ASK_SECONDS,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        whole: bool = False,
     ) -> bytes:
-        """What a command of Docker's prints there.
+        """What a command of Docker's prints there, on standard output, and when `whole` on standard error.
 
         Raises:
             Refused: the machine cannot be reached.
-            Failed: the command did, or it took longer.
+            Failed: the command did, or it took longer, or the machine cannot be reached any more.
         """
         self.connect()
         inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN}
@@ -109,9 +118,9 @@ class Host:
                 raise Failed(f"expected `{shown}` to end within {seconds:.0f} s, got: no end") from error
             raise
         if process.returncode:
-            reason = words((errors + said).decode(errors="replace")) or f"exit code {process.returncode}"
-            raise Failed(f"expected `{shown}` to do as asked on {self.login}, got: {reason}")
-        return said
+            reason = words((said + errors).decode(errors="replace")) or f"exit code {process.returncode}"
+            raise Failed(f"expected `{shown}` to do as asked on {urlsplit(self.address).hostname}, got: {reason}")
+        return said + errors if whole else said
 
     def _command(self) -> list[str]:
         url = urlsplit(self.address)

@@ -132,7 +132,8 @@ class Project:
             return f"expected {who} to become healthy, got: its container was removed by somebody else"
         state = f"{now.health or 'not running'}, started {now.restarts + 1} times"
         try:
-            said = words(self.host.docker("logs", "--tail", LOG_LINES, container.id).decode(errors="replace"))
+            log = self.host.docker("logs", "--tail", LOG_LINES, container.id, whole=True)
+            said = words(log.decode(errors="replace"))
         except Failed as error:
             said = str(error)
         probe = words(now.probe).rpartition(" | ")[2]
