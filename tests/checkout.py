@@ -34,7 +34,7 @@ SECRETS = {
     )
 }
 # Where this machine has its caches, its package index and the certificates that it trusts.
-KEPT = ("HOME", "LANG", "PIP_", "REQUESTS_", "SSL_", "UV_")
+KEPT = ("HOME", "LANG", "PIP_", "REQUESTS_", "SSL_", "TMPDIR", "UV_", "npm_config_")
 NOBODY = "http://127.0.0.1:9"
 ROLES = ("worker-fast", "worker-slow", "beat", "api")
 
@@ -128,10 +128,7 @@ class Checkout:
 
     def environment(self, **more: str) -> dict[str, str]:
         """The variables of whoever runs a pipeline here: programs, caches, and nothing that is set by chance."""
-        kept = {
-            name: value for name, value in os.environ.items() if name in {"HOME", "LANG", "PIP_INDEX_URL", "TMPDIR"}
-        }
-        kept |= {name: value for name, value in os.environ.items() if name.startswith(("UV_", "npm_config_", "SSL_"))}
+        kept = {name: text for name, text in os.environ.items() if name.startswith(KEPT)}
         channels = dict.fromkeys(("SLACK_API_URL", "DD_API_URL", "PAGERDUTY_API_URL", "SENTRY_URL"), NOBODY)
         own = {"PATH": f"{self.stand_ins}:{os.environ['PATH']}", "STAND_INS": str(self.stand_ins)}
         return kept | channels | own | more

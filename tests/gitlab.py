@@ -15,7 +15,7 @@ from tests.checkout import IMAGE, SECRETS, Checkout
 
 JOB_SECONDS = 900
 # GitLab sets these; here they are what the test says.
-GIVEN = "CI_DEFAULT_BRANCH,CI_PIPELINE_SOURCE,CI_PROJECT_URL,CI_REGISTRY_IMAGE,GITLAB_USER_NAME"
+GIVEN = "CI_COMMIT_BRANCH,CI_DEFAULT_BRANCH,CI_PIPELINE_SOURCE,CI_PROJECT_URL,CI_REGISTRY_IMAGE,GITLAB_USER_NAME"
 QUIET = [
     "--ignore-predefined-vars",
     GIVEN,
@@ -65,7 +65,7 @@ class Pipelines:
     def jobs(self, **variables: str) -> dict[str, str]:
         """Which jobs a pipeline would have, in its order, and when they start."""
         said = json.loads(self._said("--list-json", variables=variables))
-        return {job["name"]: job["when"] for job in said}
+        return {job["name"]: job["when"] for job in said if job["when"] != "never"}
 
     def run(self, *jobs: str, file: str = ".gitlab-ci.yml", **variables: str) -> str:
         """Run these jobs, one after the other, and give what they said."""

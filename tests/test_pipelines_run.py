@@ -130,6 +130,19 @@ def test_gitlab_takes_a_change_to_production_and_back(
     demand_no_secret(said)
 
 
+def test_gitlab_has_the_jobs_of_each_occasion(checkout: Make, gitlab: Callable[[Checkout], Pipelines]) -> None:
+    """A proposal is checked; a change is taken on, as far as nobody must start it; the schedule does its own."""
+    pipelines = gitlab(checkout(ci="gitlab"))
+    checks = ["lint", "typing", "unit", "integration", "contract", "audit"]
+    buttons = {"production": "manual", "roll back production": "manual", "roll back staging": "manual"}
+    by_itself = dict.fromkeys([*checks, "build", "staging"], "on_success")
+    assert pipelines.jobs(CI_PIPELINE_SOURCE="push", CI_COMMIT_BRANCH="main") == by_itself | buttons
+    proposal = pipelines.jobs(CI_PIPELINE_SOURCE="merge_request_event", CI_COMMIT_BRANCH="")
+    assert proposal == dict.fromkeys(checks, "on_success")
+    scheduled = pipelines.jobs(CI_PIPELINE_SOURCE="schedule", CI_COMMIT_BRANCH="main")
+    assert scheduled == dict.fromkeys(["audit", "faults", "update"], "on_success")
+
+
 @pytest.mark.usefixtures("advisories")
 def test_gitlab_checks_a_change(checkout: Make, gitlab: Callable[[Checkout], Pipelines]) -> None:
     """Every job before the build, and the one that breaks the service on schedule."""
