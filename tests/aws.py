@@ -61,29 +61,26 @@ class Aws:
         """A client of the account's owner, who goes in by the back door."""
         return boto3.client(service, region_name=REGION, endpoint_url=self.moto, **self.owner)
 
-    def network(self) -> dict[str, list[str]]:
-        """A subnet and a group that are there."""
-        ec2 = self.client("ec2")
-        subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]]
-        groups = [each["GroupId"] for each in ec2.describe_security_groups()["SecurityGroups"]]
-        return {"subnets": subnets[:1], "security_groups": groups[:1]}
-
-    def settings(self) -> dict[str, object]:
-        """What an environment's file says of this account."""
-        account, balancing = "arn:aws:iam::123456789012:role", self.client("elbv2")
-        secret = f"arn:aws:ssm:{REGION}:123456789012:parameter/order-desk/staging/it"
-        return {
-            "region": REGION,
-            "cluster": "desk",
-            **self.network(),
-            "execution_role": f"{account}/order-desk-start",
-            "task_role": f"{account}/order-desk-run",
-            "log_group": "order-desk-staging",
-            "target_group": balancing.describe_target_groups()["TargetGroups"][0]["TargetGroupArn"],
-            "api_url": "http://desk.internal",
-            "secrets": dict.fromkeys(["DATABASE_URL", "BROKER_URL", "API_TOKENS"], secret),
-            "counts": {"worker-fast": 1, "worker-slow": 1, "beat": 1, "api": 2},
+    def make(self, service: Path) -> None:
+        """What a team makes before its first deploy, with the service's own template, and the file that it fills."""
+        folder, ec2 = service / "deploy" / "ecs", self.client("ec2")
+        subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]][:2]
+        values = {
+            "Environment": "staging",
+            "Vpc": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
+            "Subnets": ",".join(subnets),
         }
+        formation = self.client("cloudformation")
+        formation.create_stack(
+            StackName="order-desk-staging",
+            TemplateBody=(folder / "account.yaml").read_text(),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
+        )
+        (stack,) = formation.describe_stacks(StackName="order-desk-staging")["Stacks"]
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+        (folder / "staging.json").write_text(outputs["Settings"])
+        # Moto leaves out this one property of the template.
+        self.drain(json.loads(outputs["Settings"])["target_group"], 30)
 
     def push(self, *versions: str) -> None:
         """Images of these versions."""
@@ -93,15 +90,10 @@ class Aws:
             manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": {"digest": digest}, "layers": []})
             self.client("ecr").put_image(repositoryName=REPOSITORY, imageManifest=manifest, imageTag=version)
 
-    def drain(self, seconds: int) -> None:
-        """A target group that lets go of a task after so many seconds."""
-        (vpc, *_) = self.client("ec2").describe_vpcs()["Vpcs"]
-        balancing = self.client("elbv2")
-        made = balancing.create_target_group(
-            Name="order-desk", Protocol="HTTP", Port=8000, VpcId=vpc["VpcId"], TargetType="ip"
-        )["TargetGroups"][0]["TargetGroupArn"]
+    def drain(self, group: str, seconds: int) -> None:
+        """Let the target group hold on to a task for so many seconds."""
         delay = {"Key": "deregistration_delay.timeout_seconds", "Value": str(seconds)}
-        balancing.modify_target_group_attributes(TargetGroupArn=made, Attributes=[delay])
+        self.client("elbv2").modify_target_group_attributes(TargetGroupArn=group, Attributes=[delay])
 
     def key(self, user: str, policy: dict[str, Any]) -> dict[str, str]:
         """The credentials of a new user, who may do what this policy permits."""
@@ -119,7 +111,7 @@ class Aws:
 
 
 def begin(aws: Aws) -> None:
-    """What a team has made before its first deploy, and nothing of an earlier test."""
+    """Two images, and nothing of an earlier test."""
     httpx.post(f"{aws.moto}/moto-api/reset-auth", content="inf").raise_for_status()
     httpx.post(f"{aws.moto}/moto-api/reset").raise_for_status()
     # A task that moto starts has ended when somebody looks.
@@ -127,10 +119,7 @@ def begin(aws: Aws) -> None:
     httpx.post(f"{aws.moto}/moto-api/state-manager/set-transition", json=moves).raise_for_status()
     aws.scheduler.reset()
     aws.parameters.dead, aws.parameters.meet = "", None
-    aws.client("ecs").create_cluster(clusterName="desk")
-    aws.drain(30)
     aws.client("ecr").create_repository(repositoryName=REPOSITORY)
-    aws.client("logs").create_log_group(logGroupName="order-desk-staging")
     aws.push("1a2b3c4", "5d6e7f8")
 
 

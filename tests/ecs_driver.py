@@ -43,6 +43,11 @@ class Driver:
     service: Path
     home: Path
 
+    @property
+    def file(self) -> Path:
+        """The file of the environment."""
+        return self.service / "deploy" / "ecs" / "staging.json"
+
     def start(self, *steps: Step, step: float = 20, **environ: str) -> subprocess.Popen[str]:
         """Begin these steps; `step` are the seconds that each may take."""
         words = [environ.pop("name", "staging"), str(step), json.dumps(steps)]
@@ -111,7 +116,7 @@ def aws(server: Aws) -> Aws:
 def drive(render: Render, aws: Aws, tmp_path: Path) -> Driver:
     """A rendered service whose staging is this account."""
     folder = shutil.copytree(render(deploy="ecs"), tmp_path / "order-desk")
-    (folder / "deploy" / "ecs" / "staging.json").write_text(json.dumps(aws.settings()))
+    aws.make(folder)
     return Driver(aws, folder, tmp_path)
 
 

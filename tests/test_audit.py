@@ -54,7 +54,8 @@ def test_kubernetes(project: Path, tmp_path: Path) -> None:
 ECS = """
 import json
 from deploy.ecs.definition import ONCE, ROLES, task_definition
-place = dict.fromkeys(["execution_role", "task_role", "log_group", "region", "api_url"], "desk") | {"secrets": {}}
+place = {"execution_role": "start", "task_role": "run", "log_group": "desk", "region": "eu-north-1", "secrets": {}}
+place["api_url"] = "http://desk.internal"
 names = [*ROLES, *ONCE]
 print(json.dumps([task_definition(name, name, "desk:1a2b3c4", "production", place) for name in names]))
 """
@@ -72,14 +73,16 @@ JSON
 
 
 def test_ecs(render: Render, tmp_path: Path) -> None:
-    """The task definitions, in the words of Terraform, which checkov reads."""
-    said = subprocess.check_output([sys.executable, "-B", "-c", ECS], cwd=render(deploy="ecs"), text=True)
+    """The task definitions, in the words of Terraform, which checkov reads; and what they build on."""
+    folder = render(deploy="ecs")
+    said = subprocess.check_output([sys.executable, "-B", "-c", ECS], cwd=folder, text=True)
     tasks = json.loads(said)
     assert len(tasks) == 7
     (tmp_path / "tasks.tf").write_text(
         "\n".join(TERRAFORM.format(json.dumps(t["containerDefinitions"]), **t) for t in tasks)
     )
     checkov("--framework", "terraform", "--directory", str(tmp_path))
+    checkov("--framework", "cloudformation", "--directory", str(folder / "deploy" / "ecs"))
 
 
 @pytest.mark.parametrize(

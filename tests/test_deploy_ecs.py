@@ -1,5 +1,7 @@
 """Deploys to Amazon ECS, against moto's server over HTTP; `tests/ecs_scheduler.py` says what AWS adds to it."""
 
+import json
+
 import pytest
 
 from tests import ecs_driver
@@ -69,7 +71,7 @@ def test_what_runs_once_has_its_entrypoint_and_the_address_of_the_api(drive: Dri
     assert made == {
         "fit": (inside, ["fit"], None),
         "migrate": (None, ["migrate"], None),
-        "verify": (inside, ["verify"], "http://desk.internal"),
+        "verify": (inside, ["verify"], json.loads(drive.file.read_text())["api_url"]),
     }
 
 

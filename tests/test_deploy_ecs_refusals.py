@@ -8,6 +8,7 @@ from socket import create_server
 from threading import Barrier
 
 import pytest
+import yaml
 
 from tests import ecs_driver
 from tests.aws import IMAGE, REGION, Aws
@@ -33,7 +34,7 @@ def test_an_environment_that_nobody_made_is_refused(drive: Driver) -> None:
 def test_all_that_is_missing_is_named_at_once(drive: Driver, render: Render) -> None:
     """The file as it was rendered, no image, and a key that is not there."""
     blank = (render(deploy="ecs") / "deploy" / "ecs" / "staging.json").read_text()
-    (drive.service / "deploy" / "ecs" / "staging.json").write_text(blank)
+    drive.file.write_text(blank)
     said = drive.refused(REACH, IMAGE="", DEPLOY_KEY_FILE="/nowhere")
     for name in [*json.loads(blank), "IMAGE", "/nowhere", "secrets.DATABASE_URL"]:
         assert name in said or name == "counts", name
@@ -42,7 +43,7 @@ def test_all_that_is_missing_is_named_at_once(drive: Driver, render: Render) -> 
 @pytest.mark.parametrize("wrong", ["{", "[]", '{"counts": {"api": "two"}, "subnets": [""]}'])
 def test_a_file_that_is_no_settings_is_refused(drive: Driver, wrong: str) -> None:
     """Whatever somebody wrote into it."""
-    (drive.service / "deploy" / "ecs" / "staging.json").write_text(wrong)
+    drive.file.write_text(wrong)
     assert "deploy/ecs/staging.json" in drive.refused(REACH)
 
 
@@ -53,20 +54,19 @@ def test_what_is_reached_is_a_cluster_that_is_active_and_an_image_that_is_there(
     assert f"expected the image {IMAGE}:0000000 in its registry, got: none" in said
     assert "got: RepositoryNotFoundException" in drive.refused(REACH, IMAGE=IMAGE.replace("/desk", "/desks"))
     assert "expected the registry 127.0.0.1:1 to answer" in drive.refused(REACH, IMAGE="127.0.0.1:1/desk")
-    aws.client("ecs").delete_cluster(cluster="desk")
-    assert f"the cluster desk in {REGION} to be ACTIVE, got: " in drive.refused(REACH)
-    (drive.service / "deploy" / "ecs" / "staging.json").write_text(json.dumps(aws.settings() | {"cluster": "tesk"}))
-    assert f"the cluster tesk in {REGION} to be ACTIVE, got: none" in drive.refused(REACH)
+    aws.client("ecs").delete_cluster(cluster="order-desk-staging")
+    assert f"the cluster order-desk-staging in {REGION} to be ACTIVE, got: " in drive.refused(REACH)
+    drive.file.write_text(drive.file.read_text().replace('"order-desk-staging"', '"desk"'))
+    assert f"the cluster desk in {REGION} to be ACTIVE, got: none" in drive.refused(REACH)
 
 
 def test_a_target_group_that_holds_on_to_old_tasks_for_too_long_is_refused(drive: Driver, aws: Aws) -> None:
     """AWS's default of five minutes is a whole step; the sentence has the command that changes it."""
-    name = "deregistration_delay.timeout_seconds"
-    group = str(aws.settings()["target_group"])
-    aws.client("elbv2").modify_target_group_attributes(TargetGroupArn=group, Attributes=[{"Key": name, "Value": "300"}])
+    group = json.loads(drive.file.read_text())["target_group"]
+    aws.drain(group, 300)
     said = drive.refused(REACH)
     assert "to be at most 120, got: 300; aws elbv2 modify-target-group-attributes" in said
-    aws.client("elbv2").delete_target_group(TargetGroupArn=group)
+    drive.file.write_text(drive.file.read_text().replace(group, f"{group[:-1]}x"))
     assert "got: TargetGroupNotFound" in drive.refused(REACH)
 
 
@@ -120,10 +120,10 @@ def test_a_record_that_is_none_is_refused(drive: Driver, aws: Aws) -> None:
 
 def test_the_policy_of_the_pipeline_permits_a_deploy_and_nothing_else(drive: Driver, aws: Aws, tmp_path: Path) -> None:
     """Moto looks at actions, and knows nothing of resources and conditions: those are taken out for it."""
-    policy = json.loads((drive.service / "deploy" / "ecs" / "ci" / "policy.json").read_text())
+    account = yaml.safe_load((drive.file.parent / "account.yaml").read_text())
+    policy = account["Resources"]["Deployer"]["Properties"]["PolicyDocument"]
     permitted = {action for each in policy["Statement"] for action in flat(each["Action"])}
     for statement in policy["Statement"]:
-        assert statement["Resource"] == "*" or "order-desk" in json.dumps(statement["Resource"])
         statement.pop("Condition", None)
         statement["Resource"] = "*"
     write_key(tmp_path, aws.key("deployer", policy))
@@ -146,8 +146,8 @@ def test_credentials_that_may_not_look_are_told_what_to_ask_for(drive: Driver, a
     write_key(tmp_path, aws.key("deployer", {"Version": "2012-10-17", "Statement": [other]}))
     aws.demand_credentials()
     said = drive.refused(REACH)
-    assert "to see the cluster desk, got: AccessDenied" in said
-    assert "deploy/ecs/ci/policy.json" in said
+    assert "to see the cluster order-desk-staging, got: AccessDenied" in said
+    assert "deploy/ecs/account.yaml" in said
 
 
 def flat(actions: str | list[str]) -> list[str]:

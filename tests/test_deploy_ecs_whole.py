@@ -1,6 +1,5 @@
 """`make deploy` and `make rollback` of a service on Amazon ECS, from its own repository and environment."""
 
-import json
 import os
 import shutil
 import signal
@@ -66,7 +65,7 @@ class Team:
 def team(render: Render, aws: Aws, tmp_path: Path) -> Team:
     """Whose staging is this account, and who has installed what a deploy needs."""
     folder = shutil.copytree(render(deploy="ecs"), tmp_path / "order-desk")
-    (folder / "deploy" / "ecs" / "staging.json").write_text(json.dumps(aws.settings()))
+    aws.make(folder)
     ours = {name: value for name, value in surroundings(aws, tmp_path).items() if name != "HOME"}
     made = Team(folder, {**os.environ, "AWS_CONFIG_FILE": os.devnull, **ours})
     made.git("init", "--quiet", "--initial-branch", "main")

@@ -77,8 +77,10 @@ READERS: dict[str, Reader] = {
     "deploy/compose/*.yaml": program("check-jsonschema", "--builtin-schema", "vendor.compose-spec"),
     # nginx itself reads it in tests/test_deploy_compose.py.
     "deploy/compose/nginx.conf": lines(r"\s*#.*|.*[;{}]"),
+    "deploy/ecs/account.yaml": program("cfn-lint"),
     "deploy/compose/*.env": lines(r"[A-Z_]+=.*"),
     "deploy/image": program("shellcheck"),
+    "deploy/kubernetes/key": program("shellcheck"),
     ".github/s*": program("shellcheck"),
     "alive": program("shellcheck"),
     ".gitlab-ci.yml": program("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci"),

@@ -13,7 +13,7 @@ from deploy.platform import Failed, Refused
 
 # What a killed deploy left over gives way after so long.
 LEFTOVER = timedelta(hours=1)
-REMEDY = "let the deploy's credentials read, put and delete parameters, as deploy/ecs/ci/policy.json says"
+REMEDY = "let the deploy's credentials read, put and delete parameters, as the policy in deploy/ecs/account.yaml says"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from deploy.ecs.settings import Settings
 from deploy.platform import Refused
 from deploy.registry import demand_image
 
-PERMIT = "deploy/ecs/ci/policy.json says what the deploy's credentials have to permit"
+PERMIT = "the policy in deploy/ecs/account.yaml says what the deploy's credentials have to permit"
 LET_IN = "set DEPLOY_KEY_FILE to a file of AWS credentials that are valid, or the variables of AWS's own tools"
 
 # Seconds that a task of the API may drain before it is stopped: all of its old ones have to be gone within a step.
