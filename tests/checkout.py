@@ -94,6 +94,8 @@ class Checkout:
         """Commit what was rendered, with the lock of a copy that was installed, and a change."""
         project = shutil.copytree(rendered, folder / rendered.name)
         shutil.copy(lock, project / "uv.lock")
+        # What one place wants beside the default one's.
+        subprocess.run([os.environ.get("UV", "uv"), "lock", "--quiet"], cwd=project, check=True)
         (place,) = project.glob("deploy/*/place.py")
         place.write_text(PLACE)
         # Thousands of requests take minutes; one of each kind says that the job runs.
