@@ -24,6 +24,7 @@ KINDS = {
     ("v1", "events"): "Event",
     ("v1", "namespaces"): "Namespace",
     ("v1", "pods"): "Pod",
+    ("v1", "secrets"): "Secret",
     ("v1", "serviceaccounts"): "ServiceAccount",
     ("v1", "services"): "Service",
     ("apps/v1", "deployments"): "Deployment",

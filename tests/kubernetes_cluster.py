@@ -42,7 +42,7 @@ class Cluster:
 
     def those(self, kind: str, labels: dict[str, str]) -> list[Object]:
         """All of a kind that have these labels, after another moment has passed."""
-        if kind in {"Deployment", "Job"}:
+        if labels and kind in {"Deployment", "Job"}:
             for each in list(self.objects.values()):
                 if each["kind"] == kind and labels.items() <= each["metadata"].get("labels", {}).items():
                     self._get_on(each)

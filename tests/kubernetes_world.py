@@ -20,11 +20,14 @@ OLD, NEW = "1a2b3c4", "5d6e7f8"
 DRIVE = """
 import sys
 from deploy import platform
-platform.STEP_SECONDS = 5
+platform.STEP_SECONDS = 60
 from deploy.kubernetes import kubectl, rollout
 kubectl.PAUSE_SECONDS, rollout.POLL_SECONDS, rollout.PATIENCE_SECONDS = 0.2, 0.1, 1
 from deploy.kubernetes.place import open
 from deploy.platform import Failed, Record, Refused
+
+def hurry():
+    rollout.STEP_SECONDS = sys.modules["deploy.kubernetes.place"].STEP_SECONDS = 5
 
 def forward(version):
     place.reach(version)

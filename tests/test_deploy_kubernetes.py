@@ -1,10 +1,13 @@
 """Deploys to Kubernetes: the real kubectl against an API server that answers as Kubernetes does."""
 
+import base64
 import re
+import subprocess
 
 import pytest
 
 from tests import kubernetes_world
+from tests.kubernetes_api import TOKEN
 from tests.kubernetes_world import NEW, OLD, World
 
 pytestmark = pytest.mark.deploys
@@ -37,6 +40,25 @@ def test_the_account_may_do_what_a_deploy_does_and_no_more(world: World) -> None
     assert allowed - world.server.used == {("list", "/events")}
 
 
+def test_the_pipelines_key_opens_its_namespace(world: World) -> None:
+    """An administrator makes it from the token that the cluster gave the account."""
+    token = base64.b64encode(TOKEN.encode()).decode()
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deploy-token"}, "data": {"token": token}}
+    world.cluster.objects["Secret", "deploy-token"] = secret
+    world.server.admin = True
+    folder = world.project / "deploy" / "kubernetes"
+    administrator = world.environment(KUBECONFIG=str(world.server.kubeconfig(world.home)))
+    key = world.home / "staging.kubeconfig"
+    key.write_text(subprocess.check_output([folder / "key", "staging"], env=administrator, text=True))
+    world.server.admin = False
+    world.does(f'place.reach("{NEW}")', DEPLOY_KEY_FILE=str(key))
+    world.server.admin = True
+    secret["data"] = {}
+    run = subprocess.run([folder / "key", "staging"], env=administrator, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "got: nothing; try again in some seconds" in run.stderr
+
+
 @pytest.mark.parametrize(
     ("fate", "why"),
     [
@@ -53,7 +75,7 @@ def test_a_role_that_does_not_get_on(world: World, fate: str, why: str) -> None:
     """The sentence has the cluster's own reason, and the pod's own last words; the next version mends it."""
     world.does(f'place.replace("worker-fast", "{OLD}")')
     world.cluster.fate["worker-fast", NEW] = fate
-    said = world.says(f'place.replace("worker-fast", "{NEW}")')
+    said = world.says(f'hurry(); place.replace("worker-fast", "{NEW}")')
     assert re.search(rf"^Failed: expected worker-fast to run {NEW}.* got: {why}", said), said
     world.does(f'place.replace("worker-fast", "{OLD}"); assert place.versions() == {{"worker-fast": "{OLD}"}}')
 
@@ -71,7 +93,7 @@ def test_a_role_that_does_not_get_on(world: World, fate: str, why: str) -> None:
 def test_a_job_that_does_not_end_well(world: World, fate: str, why: str) -> None:
     """What has not begun is taken back, so that it does not begin when nobody waits; the next try is a new job."""
     world.cluster.fate["migrate", NEW] = fate
-    said = world.says(f'place.once("migrate", "{NEW}")')
+    said = world.says(f'hurry(); place.once("migrate", "{NEW}")')
     assert re.search(rf"^Failed: expected migrate of {NEW} to end well, got: {why}", said), said
     assert bool(world.cluster.there("Job", "migrate")) == (fate == "fails")
     world.cluster.fate.clear()
