@@ -95,6 +95,9 @@ WEBHOOK_SECONDS = 3.0
 WEBHOOK_WAITS = (5, 300, 1800, 7200, 18_000, 28_800, 28_800)
 WEBHOOK_AGE = 86_400.0
 
+# Whose job a client's delivery is: nobody's who has a token, and counted with the client's.
+WEBHOOK_CLIENT = "{}'s webhooks"
+
 # A host that failed so many times in a row is spared for so many seconds, twice as long each further time, up to a cap.
 HOST_FAILURES = 3
 HOST_SPARED_SECONDS = 30.0

@@ -43,6 +43,7 @@ def create_app() -> FlaskApp:
     problems.register(app)
     app.add_middleware(Envelope, position=MiddlewarePosition.BEFORE_EXCEPTION)
     app.add_middleware(PlainPaths, position=MiddlewarePosition.BEFORE_SWAGGER)
+    app.add_middleware(limits.OneAtATime, position=MiddlewarePosition.BEFORE_VALIDATION)
     app.add_middleware(WholeBody, position=MiddlewarePosition.BEFORE_VALIDATION)
     app.add_middleware(health.Beside, position=MiddlewarePosition.BEFORE_CONTEXT)
     app.add_middleware(Deadline, position=MiddlewarePosition.BEFORE_CONTEXT, look=health.database())

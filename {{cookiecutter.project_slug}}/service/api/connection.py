@@ -202,14 +202,8 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
         request_id = secrets.token_hex(16)
         body = json.dumps({**problem.body(), "request_id": request_id}, separators=(",", ":")).encode()
-        headers = {
-            **SAFE,
-            **problem.headers,
-            "X-Request-Id": request_id,
-            "Content-Type": MEDIA_TYPE,
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-        }
+        about = {"X-Request-Id": request_id, "Content-Type": MEDIA_TYPE, "Content-Length": str(len(body))}
+        headers = {**SAFE, **problem.headers, **about, "Connection": "close"}
         lines = [*self.server_state.default_headers, *((n.encode(), v.encode()) for n, v in headers.items())]
         head = b"".join(name.lower() + b": " + value + b"\r\n" for name, value in lines)
         self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + body)

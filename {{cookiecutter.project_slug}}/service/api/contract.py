@@ -32,6 +32,6 @@ def words() -> frozenset[str]:
 
 
 @functools.cache
-def scopes() -> dict[str, str]:
-    """The scope that each operation needs, by `operationId`; OpenAPI 3.0 has no place for it beside a bearer token."""
-    return {what["operationId"]: what["x-scope"] for _, _, what in operations() if "x-scope" in what}
+def marked(name: str) -> dict[str, Any]:
+    """What the operations say that OpenAPI 3.0 has no place for, as the `x-scope` that each needs, by `operationId`."""
+    return {what["operationId"]: what[name] for _, _, what in operations() if name in what}

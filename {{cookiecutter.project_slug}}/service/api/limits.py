@@ -12,8 +12,10 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import NAME
+from service.api.contract import marked
 from service.config import Settings, settings
 from service.errors import TooManyRequests
 
@@ -78,6 +80,23 @@ class Rate:
         self._tries = None
 
 
+class OneAtATime:
+    """Lets a client's requests for large answers follow each other, each when the one before it has been read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on one request."""
+        about = scope.get("extensions", {})
+        if about.get("connexion_routing", {}).get("operation_id") not in marked("x-one-at-a-time"):
+            await self.app(scope, receive, send)
+            return
+        async with self._turns.setdefault(about["connexion_context"]["user"], asyncio.Lock()):
+            await self.app(scope, receive, send)
+
+
 @functools.cache
 def rate() -> Rate | None:
     """What RATE_LIMIT asks for, counted by this process; None when it is off."""
@@ -103,7 +122,5 @@ def describe(settings: Settings) -> str:
     """What is in force, for the operator."""
     if not settings.rate_limit:
         return "off"
-    where = (
-        "counted in Redis" if settings.redis else "counted by each process for itself; set REDIS_URL to count together"
-    )
+    where = "counted in Redis" if settings.redis else "counted by each process for itself; set REDIS_URL"
     return f"{settings.rate_limit} for each client, {where}"

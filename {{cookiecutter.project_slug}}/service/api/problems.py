@@ -46,14 +46,9 @@ class Problem:
 
     def body(self) -> dict[str, Any]:
         """The members in the order in which one reads them."""
-        return {
-            "type": self.kind,
-            "title": self.title or HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-            **self.members,
-            "request_id": current_context().get("request_id", ""),
-        }
+        title = self.title or HTTPStatus(self.status).phrase
+        said = {"type": self.kind, "title": title, "status": self.status, "detail": self.detail, **self.members}
+        return said | {"request_id": current_context().get("request_id", "")}
 
 
 def register(app: FlaskApp) -> None:
@@ -70,13 +65,8 @@ async def respond(request: ConnexionRequest, error: Exception) -> ConnexionRespo
         log.error("request failed", exc_info=error)
     elif problem.status > HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("store unavailable", error=type(error).__name__, cause=str(getattr(error, "orig", "")).strip())
-    return ConnexionResponse(
-        status_code=problem.status,
-        mimetype=MEDIA_TYPE,
-        content_type=MEDIA_TYPE,
-        body=json.dumps(problem.body(), separators=(",", ":")),
-        headers=dict(problem.headers),
-    )
+    body = json.dumps(problem.body(), separators=(",", ":"))
+    return ConnexionResponse(problem.status, MEDIA_TYPE, MEDIA_TYPE, body, dict(problem.headers))
 
 
 @functools.singledispatch
@@ -88,14 +78,9 @@ def describe(error: Exception) -> Problem:
 
 @describe.register
 def _(error: ServiceError) -> Problem:
-    return Problem(
-        error.status,
-        error.detail,
-        error.title,
-        kind=f"urn:problem-type:{error.title.lower().replace(' ', '-')}",
-        members={"field": error.field} if error.field else {},
-        headers=_headers(error),
-    )
+    kind = f"urn:problem-type:{error.title.lower().replace(' ', '-')}"
+    members = {"field": error.field} if error.field else {}
+    return Problem(error.status, error.detail, error.title, kind, members, _headers(error))
 
 
 @describe.register(OperationalError)

@@ -5,6 +5,7 @@ Theirs print the schema and repeat what was sent; these name the field and say w
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -210,8 +211,8 @@ def _describe(value: Any) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = short(next(name for name in names if names.count(name) > 1))
+        counted = Counter(name for name, _ in pairs)
+        twice = short(next(name for name in counted if counted[name] > 1))
         raise InvalidRequest(f"expected {twice} once, got it again", field=twice)
     return made
 

@@ -31,9 +31,7 @@ def new(client: str, scopes: tuple[str, ...], name: str | None, expires: object,
         raise click.BadParameter(str(error)) from error
     show({"token": token, "entry": entry}, as_json)
     if not as_json:
-        click.echo(
-            "\nGive the token to the caller; add the entry to API_TOKENS, or as a line to API_TOKENS_FILE.", err=True
-        )
+        click.echo("\nGive the token to the caller; add the entry to API_TOKENS, or to API_TOKENS_FILE.", err=True)
 
 
 @tokens.command()
@@ -52,10 +50,9 @@ def check(token: str | None, as_json: bool) -> None:
     if token is None:
         rows = [_row(entry, source) for source, entry in keyring.entries()]
         show({"entries": rows} if as_json else rows, as_json, COLUMNS)
-        for row in rows:
-            if row["standing"] != "good":
-                which = f"{row['client']}'s token {row['name'] or ''}".strip()
-                click.echo(f"warning: {which} {row['standing']}, its last day is {row['expires']}: {MINT}", err=True)
+        for row in (row for row in rows if row["standing"] != "good"):
+            which = f"{row['client']}'s token {row['name'] or ''}".strip()
+            click.echo(f"warning: {which} {row['standing']}, its last day is {row['expires']}: {MINT}", err=True)
         if not rows and settings().deployed:
             raise Refused(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
         return

@@ -23,8 +23,5 @@ def secret(client: str, as_json: bool) -> None:
         raise click.BadParameter("expected a client as tokens name it, got something else", param_hint="--client")
     show({"secret": made, "entry": entry}, as_json)
     if not as_json:
-        click.echo(
-            "\nGive the secret to the receiver; add the entry to WEBHOOK_SECRETS, or as a line to its file.\n"
-            "To rotate: add a second one, let the receiver change over, and take the first away.",
-            err=True,
-        )
+        click.echo("\nGive the secret to the receiver; add the entry to WEBHOOK_SECRETS, or to its file.", err=True)
+        click.echo("To rotate: add a second one, let the receiver change over, and take the first away.", err=True)

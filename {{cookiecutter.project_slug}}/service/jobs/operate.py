@@ -25,11 +25,11 @@ def cancel(job_id: str, *, by: str, client: str | None) -> Job:
         WrongState: the job has ended.
     """
     with _changing(job_id, client, {*WAITING, State.RUNNING}, "cancel") as (session, row):
-        if row.state is State.RUNNING:
+        if row.state is not State.RUNNING:
+            end(session, row, State.CANCELLED, by=by)
+        elif row.cancel_requested_at is None:
             row.cancel_requested_at = now()
             record(session, row, "cancel requested", by=by)
-        else:
-            end(session, row, State.CANCELLED, by=by)
     return row
 
 
@@ -42,7 +42,7 @@ def retry(job_id: str, *, by: str, client: str | None) -> Job:
     """
     with _changing(job_id, client, {State.FAILED, State.CANCELLED}, "retry") as (session, row):
         if client is not None:
-            demand_room(session, client, settings().max_waiting_jobs)
+            demand_room(session, row, settings().max_waiting_jobs)
         row.state, row.run_at, row.rung_at, row.expires_at = State.QUEUED, now(), now(), None
         row.failures = row.crashes = row.losses = 0
         row.error_type = row.error_message = row.traceback = row.cancel_requested_at = row.ended_at = None

@@ -11,6 +11,7 @@ from service.config import settings
 from service.database import now, standalone
 from service.errors import JobNotFound, TooManyWaiting
 from service.jobs.model import WAITING, Event, Job, PausedQueue, Process, State, is_in, is_running, is_waiting
+from service.queues import WEBHOOK_CLIENT
 
 # Counting further would read the whole backlog; readers show it as "10,000+".
 COUNT_CAP = 10_000
@@ -109,13 +110,14 @@ def alive(role: str) -> Sequence[Process]:
         return session.scalars(query).all()
 
 
-def demand_room(session: Session, client: str, may_wait: int) -> None:
-    """Refuse one more job of a client that has as many waiting as it may.
+def demand_room(session: Session, row: Job, may_wait: int) -> None:
+    """Refuse one more job of a client that has as many waiting as it may, deliveries among them if it orders one more.
 
     Raises:
         TooManyWaiting: it has.
     """
-    if _count(session, Job.client == client, is_waiting, cap=may_wait) >= may_wait:
+    clients = [row.client, WEBHOOK_CLIENT.format(row.client)][: 2 if row.callback_url else 1]
+    if _count(session, Job.client.in_(clients), is_waiting, cap=may_wait) >= may_wait:
         raise TooManyWaiting
 
 

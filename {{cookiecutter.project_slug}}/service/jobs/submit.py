@@ -120,7 +120,7 @@ def _insert(session: Session, row: Job, may_wait: int | None) -> Job:
 
 def _accept(session: Session, row: Job, may_wait: int | None) -> Job:
     if may_wait is not None:
-        query.demand_room(session, row.client, may_wait)
+        query.demand_room(session, row, may_wait)
     session.add(row)
     session.flush()
     record(session, row, "accepted", by=row.client)

@@ -24,7 +24,8 @@ def describe(error: BaseException) -> str:
     """The exception and what caused it, each with its innermost places, a line each."""
     lines: list[str] = []
     for at, each in enumerate(_chain(error)):
-        lines.append(f"{'caused by ' if at else ''}{name(each)}{_words(each)}")
+        words = f": {text(str(each), MAX_MESSAGE)}" if name(each) in SPEAKING else ""
+        lines.append(f"{'caused by ' if at else ''}{name(each)}{words}")
         lines += deque((f"  {place}" for place in _places(each.__traceback__)), MAX_PLACES)
     return "\n".join(lines)
 
@@ -41,10 +42,6 @@ def _chain(error: BaseException | None) -> list[BaseException]:
         found.append(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return found
-
-
-def _words(error: BaseException) -> str:
-    return f": {text(str(error), MAX_MESSAGE)}" if name(error) in SPEAKING else ""
 
 
 def _places(trace: TracebackType | None) -> Iterator[str]:

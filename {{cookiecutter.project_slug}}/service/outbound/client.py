@@ -99,7 +99,5 @@ def _read(answer: httpx.Response, at_most: int) -> bytes:
 
 def _plain(answer: httpx.Response) -> httpx.Headers:
     # What was packed all the same stays as it came: unpacking it here would be the bomb.
-    headers = answer.headers.copy()
-    for name in ("content-encoding", "transfer-encoding"):
-        headers.pop(name, None)
-    return headers
+    packed = ("content-encoding", "transfer-encoding")
+    return httpx.Headers([(name, value) for name, value in answer.headers.multi_items() if name not in packed])

@@ -6,10 +6,12 @@ time that each books, one second after another, is for the case that nobody wake
 look again about once a second together.
 """
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from sqlalchemy import Integer, Row, Select, Text, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -17,6 +19,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from service.database import Base, Timestamp, now, standalone, transaction
 from service.errors import AddressRefused, Postpone, UpstreamError, UpstreamRefused
 from service.jobs.attempts import wake
+from service.jobs.submit import INTERNAL
 from service.outbound.guard import parse
 from service.queues import HOST_FAILURES, HOST_SPARED_CAP, HOST_SPARED_SECONDS
 
@@ -47,6 +50,8 @@ class Host(Base):
 def turn(url: str, holder: str, seconds: float, *, alone: bool = False) -> Iterator[str]:
     """Call the URL's host in here, for at most so many seconds; gives its name.
 
+    Each client has its own: whoever calls what is down, or hangs, holds up nobody else's calls to that host.
+
     An UpstreamError in here says that the host is in trouble; one with a `retry_after`, that it is to be spared.
     With `alone` there is one call at a time; without, only while the host is in trouble.
 
@@ -54,10 +59,7 @@ def turn(url: str, holder: str, seconds: float, *, alone: bool = False) -> Itera
         Postpone: another has the host, or it is spared.
         UpstreamRefused: no host can be called by this URL.
     """
-    try:
-        name = parse(url).host.rstrip(".").lower()
-    except AddressRefused as error:
-        raise UpstreamRefused(error.detail) from error
+    name = _name(url)
     waiting_for = f"host {name}" if alone else f"host {name} to recover"
     with standalone() as session:
         found = session.execute(_query(name)).first()
@@ -68,7 +70,7 @@ def turn(url: str, holder: str, seconds: float, *, alone: bool = False) -> Itera
         _take(name, holder, HOLD * seconds, waiting_for)
     failed, spare = None, None
     try:
-        yield name
+        yield name.rpartition(":")[0]
         failed = False
     except UpstreamRefused:
         failed = False
@@ -82,6 +84,19 @@ def turn(url: str, holder: str, seconds: float, *, alone: bool = False) -> Itera
             with transaction() as session:
                 host, present = _locked(session, name)
                 host.booked_until = present
+
+
+def _name(url: str) -> str:
+    try:
+        parsed = parse(url)
+    except AddressRefused as error:
+        raise UpstreamRefused(error.detail) from error
+    host = parsed.host.rstrip(".").lower()
+    with suppress(OSError):
+        # An address has many spellings, and is one host.
+        host = socket.inet_ntoa(socket.inet_aton(host))
+    port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
+    return f"{host}:{port} of {structlog.contextvars.get_contextvars().get('client', INTERNAL)}"
 
 
 def forget_idle() -> None:

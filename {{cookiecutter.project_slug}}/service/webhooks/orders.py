@@ -6,12 +6,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import view
+from service.config import settings
 from service.database import now, transaction
 from service.errors import TooManyRequests, WrongState
 from service.jobs import Job, submit
 from service.jobs.history import record
 from service.jobs.model import ENDED, Event
-from service.jobs.query import find
+from service.jobs.query import demand_room, find
+from service.queues import WEBHOOK_CLIENT
 from service.webhooks.model import Message
 
 # A job of the service's own: it is in no client's list, and each delivery is in the history of the job it tells of.
@@ -28,7 +30,7 @@ def on_end(session: Session, row: Job) -> None:
         message = Message(job_id=row.id, body=json.dumps(view.job(row), separators=(",", ":")))
         session.add(message)
         session.flush()
-        submit(TASK, {"message": message.id}, session=session)
+        submit(TASK, {"message": message.id}, client=WEBHOOK_CLIENT.format(row.client), session=session)
 
 
 def redeliver(job_id: str, *, by: str, client: str | None) -> Job:
@@ -37,7 +39,7 @@ def redeliver(job_id: str, *, by: str, client: str | None) -> Job:
     Raises:
         JobNotFound: there is none, or it is another client's.
         WrongState: the job has not ended, or has no callback_url.
-        TooManyRequests: it was redelivered a moment ago.
+        TooManyRequests: it was redelivered a moment ago, or too much of the client's waits already.
     """
     with transaction() as session:
         row = find(session, job_id, client, lock=True)
@@ -50,7 +52,10 @@ def redeliver(job_id: str, *, by: str, client: str | None) -> Job:
         if session.scalars(select(Event.id).where(*again).limit(1)).first() is not None:
             said = f"expected a job to be redelivered once in {REDELIVER_SECONDS} s, got: again; see its events"
             raise TooManyRequests(said, retry_after=REDELIVER_SECONDS)
+        if client is not None:
+            demand_room(session, row, settings().max_waiting_jobs)
         last = select(Message.id).where(Message.job_id == row.id).order_by(Message.id.desc()).limit(1)
-        submit(TASK, {"message": session.scalars(last).one()}, session=session)
+        message = {"message": session.scalars(last).one()}
+        submit(TASK, message, client=WEBHOOK_CLIENT.format(row.client), session=session)
         record(session, row, AGAIN, by=by)
     return row

@@ -56,14 +56,17 @@ def _deliver(transport: Any, message: Any, queue: str) -> None:
 def _whole(message: Any) -> bool:
     try:
         head, about = message["headers"], message["properties"]
-        base64.b64decode(message["body"])
+        body = loads(base64.b64decode(message["body"]))
+        # What a task is called with; remote control, which names no task, has another shape.
+        known = about["body_encoding"] == "base64" and (
+            not head.get("task") or [*map(type, body)] == [list, dict, dict]
+        )
         texts = [message["content-type"], message["content-encoding"], head.get("task", ""), head.get("id", "")]
         texts += [about["delivery_tag"], about["delivery_info"]["exchange"], about["delivery_info"]["routing_key"]]
         soft, hard = head.get("timelimit") or (None, None)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return False
     # Nothing of this service is packed or stamped, and a doorbell has no limits of its own: the task's are what counts.
     limits = {type(soft), type(hard)} - ({type(None)} if head.get("durable") else {type(None), int, float})
-    return not (limits or head.get("compression") or head.get("stamped_headers")) and all(
-        isinstance(text, str) for text in texts
-    )
+    plain = not (limits or head.get("compression") or head.get("stamped_headers"))
+    return known and plain and all(isinstance(text, str) for text in texts)

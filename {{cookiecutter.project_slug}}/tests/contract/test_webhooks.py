@@ -24,7 +24,7 @@ def test_an_ended_job_is_redelivered_by_whom_the_history_says(anna: httpx.Client
     (another,) = [row for row in stores.jobs(orders.TASK) if row.id not in before]
     (first,) = [row for row in stores.jobs(orders.TASK) if row.kwargs == another.kwargs and row.id in before]
     # The deliveries are the service's own jobs, which a client neither sees nor touches.
-    assert {another.client, first.client} == {"internal"}
+    assert {another.client, first.client} == {"shop's webhooks"}
     assert anna.get(f"/v1/jobs/{another.id}").status_code == 404
     assert anna.get("/v1/jobs", params={"task": orders.TASK}).json()["jobs"] == []
 

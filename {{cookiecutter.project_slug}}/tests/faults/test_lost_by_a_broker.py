@@ -1,5 +1,6 @@
 """What a broker does to work: it is away, restarts, is wiped, is full, carries garbage, and loses nothing."""
 
+import base64
 import json
 import os
 import signal
@@ -147,15 +148,22 @@ def test_workers_that_come_and_go_under_load_lose_and_double_nothing(
         assert stack.events(job.id).count("succeeded") == 1
 
 
+DELIVERY = {"exchange": "", "routing_key": f"{NAME}.fast"}
+
+
+def encoded(body: str) -> str:
+    """As kombu puts a body into a message."""
+    return base64.b64encode(body.encode()).decode()
+
+
 def message(**changed: object) -> str:
     """A message as kombu writes it, but for these parts."""
-    delivery = {"exchange": "", "routing_key": f"{NAME}.fast"}
     whole = {
-        "body": "W1tdLCB7fSwge31d",
+        "body": encoded("[[], {}, {}]"),
         "content-type": "application/json",
         "content-encoding": "utf-8",
         "headers": {"task": "trials.echo", "id": "1"},
-        "properties": {"delivery_tag": "1", "delivery_info": delivery, "body_encoding": "base64"},
+        "properties": {"delivery_tag": "1", "delivery_info": DELIVERY, "body_encoding": "base64"},
     }
     return json.dumps(whole | changed)
 
@@ -182,6 +190,14 @@ GARBAGE = {
     "limits of none": message(headers={"task": "trials.echo", "id": "1", "timelimit": [{}, {}]}),
     "a doorbell with a limit": message(
         headers={"task": "trials.echo", "id": "1", "durable": True, "timelimit": [None, 1]}
+    ),
+    "a body that is a number": message(body=encoded("5")),
+    "a body that is null": message(body=encoded("null")),
+    "a body that is a short list": message(body=encoded("[1]")),
+    "a body that is an object": message(body=encoded('{"a": 1}')),
+    "a body of wrong parts": message(body=encoded("[1, 2, 3]")),
+    "a body in no known encoding": message(
+        properties={"delivery_tag": "1", "delivery_info": DELIVERY, "body_encoding": "rot"}
     ),
     "stamps": message(headers={"task": "trials.echo", "id": "1", "stamped_headers": ["x"], "x": {}}),
     "a bomb": message(headers={"task": "trials.echo", "id": "1", "compression": "application/x-gzip"}),

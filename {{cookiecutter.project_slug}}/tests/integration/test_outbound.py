@@ -5,12 +5,17 @@ from itertools import pairwise
 
 import pytest
 
-from service.jobs import State
+from service.jobs import Job, State, submit
 from service.queues import HOST_FAILURES, HOST_SPARED_SECONDS
 from tests.support.receiver import Receiver
 from tests.support.stack import Stack, until
 
 pytestmark = pytest.mark.slow
+
+
+def waits(row: Job) -> bool:
+    """Whether the job waits for its third party to recover."""
+    return (row.waiting_for or "").endswith(" to recover")
 
 
 @pytest.fixture
@@ -28,8 +33,7 @@ def test_a_third_party_that_hangs_holds_the_workers_for_one_wave_of_calls_alone(
         until(lambda: hanging.sent)
         quick = [worker.submit("trials.posts", url=well.url) for _ in range(20)]
         worker.ended(*(row.id for row in quick), seconds=60)
-        waiting = "host 127.0.0.2 to recover"
-        until(lambda: len([row for row in worker.jobs("trials.posts") if row.waiting_for == waiting]) >= 50)
+        until(lambda: len([row for row in worker.jobs("trials.posts") if waits(row)]) >= 50)
         # Spared by now, it is asked by nobody, and none of the jobs has used up an attempt of its budget for that.
         until(lambda: sum(row.failures for row in worker.jobs("trials.posts")) == len(hanging.sent))
         assert len(hanging.sent) <= HOST_FAILURES + hanging.together
@@ -53,6 +57,28 @@ def test_a_host_in_trouble_is_asked_by_one_at_a_time_until_it_answers(worker: St
         assert len(receiver.sent) == HOST_FAILURES + len(rows) + 1
         spared = max(after.at - before.at for before, after in pairwise(receiver.sent))
         assert spared >= HOST_SPARED_SECONDS - 1
+
+
+def test_whoever_calls_what_is_down_holds_up_nobody_elses_calls_to_that_host(worker: Stack) -> None:
+    with Receiver() as well:
+        down = [submit("trials.posts", {"url": "http://127.0.0.1:1/"}, client="alice") for _ in range(10)]
+        until(lambda: sum(row.failures for row in worker.jobs("trials.posts")) >= HOST_FAILURES, seconds=30)
+        until(lambda: any(waits(worker.job(row.id)) for row in down))
+        mine = [submit("trials.posts", {"url": well.url}, client=client) for client in ("alice", "bob")]
+        assert {row.state for row in worker.ended(*(row.id for row in mine))} == {State.SUCCEEDED}
+
+
+def test_one_host_has_one_name_however_it_is_spelt(worker: Stack) -> None:
+    with Receiver("127.0.0.2", lambda _: (503, {})) as receiver:
+        port = receiver.url.rpartition(":")[2]
+        first = worker.submit("trials.posts", url=receiver.url)
+        until(lambda: worker.job(first.id).failures == 1)
+        spellings = ("0x7f.0.0.2", "2130706434", "127.0.2", "0x00000000007f.0.0.2", "127.0.0.2.")
+        for spelling in spellings:
+            worker.submit("trials.posts", url=f"http://{spelling}:{port}")
+        until(lambda: len(receiver.sent) == HOST_FAILURES, seconds=30)
+        until(lambda: len([row for row in worker.jobs("trials.posts") if waits(row)]) >= len(spellings) - 1)
+        assert receiver.together == 1
 
 
 def test_a_call_costs_a_host_that_is_well_nothing(worker: Stack) -> None:

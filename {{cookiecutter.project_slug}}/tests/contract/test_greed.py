@@ -1,0 +1,82 @@
+"""One client that asks for a lot: what it costs the others is bounded."""
+
+import time
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from service.api import validation
+from service.api.tokens import mint
+from service.database import transaction
+from service.errors import InvalidRequest
+from service.jobs import Job, State, history, operate, query, submit
+from service.webhooks import secrets
+from tests.contract.conftest import serving
+from tests.support.door import PATH
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.slow
+
+CALLBACK = "http://127.0.0.1:9/hook"
+
+
+def test_a_key_that_stands_twice_is_found_as_fast_as_none() -> None:
+    def cost(last: str) -> float:
+        """Seconds of CPU to read an object of many keys."""
+        keys = ", ".join(f'"{key}": 0' for key in [*(f"k{number}" for number in range(10_000)), last])
+        raw = f"{{{keys}}}"
+        began = time.process_time()
+        with suppress(InvalidRequest):
+            validation._load(raw.encode())
+        return time.process_time() - began
+
+    with pytest.raises(InvalidRequest, match="expected a once, got it again"):
+        validation._load(b'{"a": 0, "a": 0}')
+    # One by one against all of them it was a hundred times as much.
+    once, twice = (min(cost(last) for _ in range(5)) for last in ("other", "k9999"))
+    assert twice < 10 * once
+
+
+def test_the_history_of_a_job_that_is_sent_round_and_round_stays_short(
+    stores: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(history.KEPT, "retried by hand", 20)
+    job = submit("trials.sleep", {"seconds": 60}, client="shop")
+    for _ in range(30):
+        operate.cancel(job.id, by="shop", client="shop")
+        operate.retry(job.id, by="shop", client="shop")
+    events = [line.event for line in query.events(job.id, None)]
+    assert len(events) == 20
+    assert events[-2:] == ["cancelled", "retried by hand"]
+
+
+def test_a_running_job_is_asked_to_stop_once(stores: Stack) -> None:
+    job = submit("trials.sleep", {"seconds": 60}, client="shop")
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == job.id).values(state=State.RUNNING, worker="w", attempt=1))
+    for _ in range(5):
+        operate.cancel(job.id, by="shop", client="shop")
+    assert [line.event for line in query.events(job.id, None)].count("cancel requested") == 1
+
+
+def test_deliveries_that_wait_count_with_their_clients_jobs(stores: Stack) -> None:
+    """Who has as much waiting as it may can order nothing more that is told of; without being told it can."""
+    token, entry = mint("crowd", ["jobs:read", "jobs:write"], name="test")
+    known = {"API_TOKENS": entry, "MAX_WAITING_JOBS": "3", "DOOR": "open", "WEBHOOK_SECRETS": secrets.mint("crowd")[1]}
+    with serving(stores, **known) as (url, _):
+        headers = {"Authorization": f"Bearer {token}"}
+        caller = httpx.Client(base_url=url, headers=headers)
+
+        def order(**more: Any) -> httpx.Response:
+            return caller.post(PATH, json={"task": "trials.sleep", "arguments": {"seconds": 60}, **more})
+
+        for _ in range(3):
+            told = order(callback_url=CALLBACK)
+            assert told.status_code == 202
+            assert caller.post(f"/v1/jobs/{told.json()['id']}/cancel").status_code == 200
+        assert order(callback_url=CALLBACK).status_code == 429
+        assert caller.post(f"/v1/jobs/{told.json()['id']}/redeliver").status_code == 429
+        assert order().status_code == 202
