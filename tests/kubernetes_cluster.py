@@ -115,7 +115,7 @@ class Cluster:
             return  # Nobody in the cluster has noticed the change yet.
         wanted = thing["spec"]["replicas"]
         status = {"observedGeneration": thing["metadata"]["generation"], "replicas": wanted, "updatedReplicas": wanted}
-        ready = wanted if fate == "well" and looks > 2 else 0
+        ready = wanted if fate in {"well", "lost"} and looks > 2 else 0
         conditions = []
         if fate == "gives-up" and looks > 3:
             late = {"reason": "ProgressDeadlineExceeded", "message": 'ReplicaSet "desk-1" has timed out progressing.'}
@@ -133,22 +133,23 @@ class Cluster:
                 continue
             looks = self._looks[kind, name]
             old = self._before.get(name)
-            # The last of the old pods ends its work when all of the new ones are ready.
-            if kind == "Deployment" and old and _version(old) != _version(each) and looks <= 4:
-                made.append(self._pod(old, "old", leaving=looks > 1))
+            # The last of the old pods ends its work when all of the new ones are ready; that of a lost node, never.
+            lost = bool(old) and self._fate(old or {}) == "lost"
+            if kind == "Deployment" and old and _version(old) != _version(each) and (looks <= 4 or lost):
+                made.append(self._pod(old, "old", None if looks == 1 else -60 if lost else 100))
             if kind == "Job" or looks > 1:
                 made.append(self._pod(each, "new"))
         return made
 
-    def _pod(self, owner: Object, which: str, leaving: bool = False) -> Object:
+    def _pod(self, owner: Object, which: str, leaving: int | None = None) -> Object:
         name, kind, version = owner["metadata"]["name"], owner["kind"], _version(owner)
         pod: Object = deepcopy(owner["spec"]["template"])
         pod |= {"apiVersion": "v1", "kind": "Pod"}
         pod["metadata"]["namespace"] = self.namespace
         pod["metadata"]["name"] = re.sub(r"\W", "-", f"{name}-{version}-{which}")
         pod["metadata"]["ownerReferences"] = [{"kind": kind, "name": name, "uid": owner["metadata"]["uid"]}]
-        if leaving:
-            pod["metadata"]["deletionTimestamp"] = _now(timedelta(seconds=100))
+        if leaving is not None:
+            pod["metadata"]["deletionTimestamp"] = _now(timedelta(seconds=leaving))
         pod["status"] = self._status(owner)
         return pod
 

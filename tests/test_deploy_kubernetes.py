@@ -21,6 +21,8 @@ def test_from_nothing_and_on_to_the_next_version(world: World) -> None:
     order = ["fit", "migrate", "worker-fast", "worker-slow", "beat", "api", "verify"]
     assert world.cluster.done == [f"{name} {version}" for version in (OLD, NEW) for name in order]
     assert said.count(OLD) == said.count(NEW) == 4
+    # Nothing of the old version is left, not even at its last work.
+    assert {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in world.cluster.those("Pod", {})} == {NEW}
     assert "verify did it" in said
     assert set(world.cluster.applied["beat"]) == {"Deployment beat", "ServiceAccount beat"}
     assert {name.split()[0] for name in world.cluster.applied["settings"]} == {"ConfigMap", "NetworkPolicy"}
@@ -38,6 +40,13 @@ def test_the_account_may_do_what_a_deploy_does_and_no_more(world: World) -> None
         for resource in rule["resources"]
     }
     assert allowed - world.server.used == {("list", "/events")}
+
+
+def test_a_pod_of_a_node_that_has_fallen_silent(world: World) -> None:
+    """It should have been gone a minute ago: nobody waits for it."""
+    world.cluster.fate["beat", OLD] = "lost"
+    world.does(f'place.replace("beat", "{OLD}"); place.replace("beat", "{NEW}")')
+    assert len(world.cluster.those("Pod", {})) == 2
 
 
 def test_the_pipelines_key_opens_its_namespace(world: World) -> None:
