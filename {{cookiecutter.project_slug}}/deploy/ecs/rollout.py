@@ -66,7 +66,11 @@ class Rollout:
         while True:
             service = self.found()
             if service is None:
-                raise Failed(f"expected a service {self.service}, got: none; somebody deleted it, deploy again")
+                # One that was just made may not be known everywhere.
+                if seen or time.monotonic() > deadline:
+                    raise Failed(f"expected a service {self.service}, got: none; somebody deleted it, deploy again")
+                time.sleep(self.tasks.pause)
+                continue
             mine = next((each for each in service["deployments"] if each["id"] == deployment), None)
             seen = seen or mine is not None
             if mine is None:
