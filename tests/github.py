@@ -36,8 +36,12 @@ class Run:
         """Run the jobs of a workflow, one after the other."""
         read = yaml.safe_load((self.checkout.project / path).read_text())
         contexts = self.contexts | {"inputs": inputs or {}}
+        without: set[str] = set()
         for name, job in read["jobs"].items():
-            if name in self.skipped or not holds(job.get("if", ""), contexts):
+            needs = {job["needs"]} if isinstance(job.get("needs"), str) else {*job.get("needs", ())}
+            if needs & without or not holds(job.get("if", ""), contexts):
+                without.add(name)
+            if name in without or name in self.skipped:
                 continue
             if "uses" in job:
                 given = {key: filled(value, contexts) for key, value in job["with"].items()}

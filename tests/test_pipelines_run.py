@@ -24,7 +24,7 @@ __all__ = ["advisories"]
 
 pytestmark = [pytest.mark.pipelines, pytest.mark.timeout(1800)]
 
-FEW = {"PYTEST_ADDOPTS": "-k 'test_grace or test_life or test_ownership or test_wrong_clocks'"}
+FEW = {"PYTEST_ADDOPTS": "-k 'test_grace or test_life or test_ownership or test_unsafe'"}
 FORWARD = ("fit", "migrate", "worker-fast", "worker-slow", "beat", "api", "verify")
 PASSWORD = "development-only"
 # An address of this machine alone, since what compose.yaml starts has the port that everybody knows.
