@@ -3,6 +3,7 @@
 import configparser
 import json
 import re
+import string
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterable
@@ -79,6 +80,7 @@ READERS: dict[str, Reader] = {
     "deploy/compose/nginx.conf": lines(r"\s*#.*|.*[;{}]"),
     "deploy/ecs/account.yaml": program("cfn-lint"),
     "deploy/compose/*.env": lines(r"[A-Z_]+=.*"),
+    "local/capability/*.txt": each(lambda text: string.Template(text).get_identifiers()),
     "deploy/image": program("shellcheck"),
     "deploy/kubernetes/key": program("shellcheck"),
     ".github/s*": program("shellcheck"),

@@ -1,7 +1,5 @@
 """What a broker does to work: it is away, restarts, is wiped, is full, carries garbage, and loses nothing."""
 
-import base64
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +12,7 @@ from celery import Celery
 
 from service import NAME
 from service.jobs import State, doorbell
+from tests.support.garbage import GARBAGE
 from tests.support.stack import HEARTBEAT_SECONDS, ROOT, Stack, until
 from tests.support.table import Recovered
 
@@ -146,62 +145,6 @@ def test_workers_that_come_and_go_under_load_lose_and_double_nothing(
         # An attempt may have been killed before it left its mark; without another attempt there is no second mark.
         assert len(stack.attempts(job.id)) <= job.attempt
         assert stack.events(job.id).count("succeeded") == 1
-
-
-DELIVERY = {"exchange": "", "routing_key": f"{NAME}.fast"}
-
-
-def encoded(body: str) -> str:
-    """As kombu puts a body into a message."""
-    return base64.b64encode(body.encode()).decode()
-
-
-def message(**changed: object) -> str:
-    """A message as kombu writes it, but for these parts."""
-    whole = {
-        "body": encoded("[[], {}, {}]"),
-        "content-type": "application/json",
-        "content-encoding": "utf-8",
-        "headers": {"task": "trials.echo", "id": "1"},
-        "properties": {"delivery_tag": "1", "delivery_info": DELIVERY, "body_encoding": "base64"},
-    }
-    return json.dumps(whole | changed)
-
-
-GARBAGE = {
-    "text": "not json",
-    "bytes": b"\xff\xfe",
-    "a list": "[]",
-    "a message in a list": f'[{message()}, "", "x"]',
-    "null": "null",
-    "a number": "1e400",
-    "nested": "[" * 5000,
-    "empty": "{}",
-    "parts missing": '{"body": "bm90IGpzb24=", "content-type": "application/json"}',
-    "parts that are none": '{"body": 1, "properties": 1, "headers": 1}',
-    "no delivery": message(properties={}),
-    "a body that is no base64": message(body="a"),
-    "an unknown type": message(**{"content-type": "application/x-python-serialize"}),
-    "an encoding that is none": message(**{"content-encoding": 1}),
-    "a task that is a list": message(headers={"task": ["trials.echo"], "id": "1"}),
-    "an id that is a list": message(headers={"task": "trials.echo", "id": ["1"]}),
-    "no headers": message(headers=None),
-    "a limit that is none": message(headers={"task": "trials.echo", "id": "1", "timelimit": "xy"}),
-    "limits of none": message(headers={"task": "trials.echo", "id": "1", "timelimit": [{}, {}]}),
-    "a doorbell with a limit": message(
-        headers={"task": "trials.echo", "id": "1", "durable": True, "timelimit": [None, 1]}
-    ),
-    "a body that is a number": message(body=encoded("5")),
-    "a body that is null": message(body=encoded("null")),
-    "a body that is a short list": message(body=encoded("[1]")),
-    "a body that is an object": message(body=encoded('{"a": 1}')),
-    "a body of wrong parts": message(body=encoded("[1, 2, 3]")),
-    "a body in no known encoding": message(
-        properties={"delivery_tag": "1", "delivery_info": DELIVERY, "body_encoding": "rot"}
-    ),
-    "stamps": message(headers={"task": "trials.echo", "id": "1", "stamped_headers": ["x"], "x": {}}),
-    "a bomb": message(headers={"task": "trials.echo", "id": "1", "compression": "application/x-gzip"}),
-}
 
 
 @pytest.mark.fault("L16", "swallowed with no signal, or the worker exits")

@@ -1,0 +1,61 @@
+"""What a queue may hold that is no message, or one that nobody should act upon."""
+
+import base64
+import json
+
+from service import NAME
+
+DELIVERY = {"exchange": "", "routing_key": f"{NAME}.fast"}
+
+
+def encoded(body: str) -> str:
+    """As kombu puts a body into a message."""
+    return base64.b64encode(body.encode()).decode()
+
+
+def message(**changed: object) -> str:
+    """A message as kombu writes it, but for these parts."""
+    whole = {
+        "body": encoded("[[], {}, {}]"),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": "trials.echo", "id": "1"},
+        "properties": {"delivery_tag": "1", "delivery_info": DELIVERY, "body_encoding": "base64"},
+    }
+    return json.dumps(whole | changed)
+
+
+GARBAGE = {
+    "text": "not json",
+    "bytes": b"\xff\xfe",
+    "a list": "[]",
+    "a message in a list": f'[{message()}, "", "x"]',
+    "null": "null",
+    "a number": "1e400",
+    "nested": "[" * 5000,
+    "empty": "{}",
+    "parts missing": '{"body": "bm90IGpzb24=", "content-type": "application/json"}',
+    "parts that are none": '{"body": 1, "properties": 1, "headers": 1}',
+    "no delivery": message(properties={}),
+    "a body that is no base64": message(body="a"),
+    "an unknown type": message(**{"content-type": "application/x-python-serialize"}),
+    "an encoding that is none": message(**{"content-encoding": 1}),
+    "a task that is a list": message(headers={"task": ["trials.echo"], "id": "1"}),
+    "an id that is a list": message(headers={"task": "trials.echo", "id": ["1"]}),
+    "no headers": message(headers=None),
+    "a limit that is none": message(headers={"task": "trials.echo", "id": "1", "timelimit": "xy"}),
+    "limits of none": message(headers={"task": "trials.echo", "id": "1", "timelimit": [{}, {}]}),
+    "a doorbell with a limit": message(
+        headers={"task": "trials.echo", "id": "1", "durable": True, "timelimit": [None, 1]}
+    ),
+    "a body that is a number": message(body=encoded("5")),
+    "a body that is null": message(body=encoded("null")),
+    "a body that is a short list": message(body=encoded("[1]")),
+    "a body that is an object": message(body=encoded('{"a": 1}')),
+    "a body of wrong parts": message(body=encoded("[1, 2, 3]")),
+    "a body in no known encoding": message(
+        properties={"delivery_tag": "1", "delivery_info": DELIVERY, "body_encoding": "rot"}
+    ),
+    "stamps": message(headers={"task": "trials.echo", "id": "1", "stamped_headers": ["x"], "x": {}}),
+    "a bomb": message(headers={"task": "trials.echo", "id": "1", "compression": "application/x-gzip"}),
+}
