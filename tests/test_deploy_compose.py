@@ -39,9 +39,11 @@ def demand_first(there: Machine) -> None:
 
 def test_what_is_missing_is_named_at_once(there: Machine) -> None:
     """Nobody likes to be told one thing after the other."""
-    said = there.refused("forward", "empty", FIRST, SETTINGS_FILE="/nowhere", IMAGE="")
-    for name in ("DOCKER_HOST", "HOST_KEY", "IMAGE", "SETTINGS_FILE"):
-        assert name in said
+    for command in (["forward", "empty", FIRST], ["back", "empty"]):
+        said = there.refused(*command, SETTINGS_FILE="/nowhere", IMAGE="")
+        assert said.startswith("expected settings for empty, got: "), said
+        for name in ("DOCKER_HOST", "HOST_KEY", "IMAGE", "SETTINGS_FILE"):
+            assert name in said
     assert "expected TARGET_ENV to be empty or production or staging, got: qa" in there.refused("forward", "qa", FIRST)
 
 
@@ -117,6 +119,35 @@ def test_settings_that_changed_reach_every_role(there: Machine) -> None:
     assert not there.drive(f"place.replace('beat', '{FIRST}')")
     name = f"{there.service.name}-staging-beat-1"
     assert "LOG_LEVEL=WARNING" in docker("inspect", name)
+
+
+def test_a_connection_that_broke_is_made_anew(there: Machine) -> None:
+    """A command that was under way fails; the next one, as going back is, does not."""
+    demand_first(there)
+    broken = f"place.reach('{FIRST}'); place._host._ssh.kill(); place._host._ssh.wait(); print(place.versions()['api'])"
+    assert there.drive(broken) == FIRST
+
+
+@pytest.mark.parametrize("target", ["migrate", "worker-slow"])
+def test_who_interrupts_a_deploy_is_told_where_things_stand(there: Machine, target: str) -> None:
+    """Nothing of it goes on unseen, and the next one need not wait."""
+    demand_first(there)
+    process = there.start("forward", "staging", SECOND)
+    assert process.stdout
+    for line in process.stdout:
+        if f"{target} ->" in line:
+            break
+    if target == "migrate":
+        until(lambda: docker("ps", "--quiet", "--filter", f"name={there.service.name}-staging-migrate"))
+    process.send_signal(signal.SIGINT)
+    _, wrong = process.communicate()
+    assert process.returncode == 1
+    assert wrong.startswith("interrupted; now worker-fast "), wrong
+    assert "next: " in wrong
+    for name in ("lock", "migrate"):
+        assert not docker("ps", "--all", "--quiet", "--filter", f"name={there.service.name}-staging-{name}"), name
+    there.make("rollback")
+    assert there.runs() == all_at(FIRST)
 
 
 @pytest.mark.parametrize("role", ["worker-fast", "api"])

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,11 +37,12 @@ def words(text: str) -> str:
 class Host:
     """Docker on another machine: `address` is ssh://user@host:port/path/of/its/socket, of which only host must be.
 
-    The connection is one for all commands, and ends with this process, however that ends.
+    The connection is one for all commands, and ends with this process, however that ends. Before the first one `demand`
+    is asked whether all of it is known.
     """
 
-    def __init__(self, address: str, host_key: str, key_file: str) -> None:
-        self.address, self._host_key, self._key_file = address, host_key, key_file
+    def __init__(self, address: str, host_key: str, key_file: str, demand: Callable[[], None]) -> None:
+        self.address, self._host_key, self._key_file, self._demand = address, host_key, key_file, demand
         self._ssh: subprocess.Popen[bytes] | None = None
         self._folder = Path()
         self._reached = False
@@ -62,6 +63,8 @@ class Host:
         """
         if self._ssh and self._ssh.poll() is None:
             return
+        if not self._reached:
+            self._demand()
         self._disconnect()
         self._folder = Path(tempfile.mkdtemp(prefix="deploy-"))
         atexit.register(self._disconnect)

@@ -49,15 +49,13 @@ class Compose:
     def __init__(self, environment: str, values: Mapping[str, str]) -> None:
         self._environment, self._values = environment, values
         key = os.environ.get("DEPLOY_KEY_FILE", "")
-        self._host = Host(values.get("DOCKER_HOST", ""), values.get("HOST_KEY", ""), key)
+        self._host = Host(values.get("DOCKER_HOST", ""), values.get("HOST_KEY", ""), key, self._demand_settings)
         self._project = Project(self._host, environment, values.get("API_PORT", ""))
         self._proxy = Proxy(self._project)
         self._lock = f"{self._project.name}-lock"
 
     def reach(self, version: str) -> None:
-        missing = list(self._missing())
-        if missing:
-            raise Refused(f"expected settings for {self._environment}, got: {'; '.join(missing)}; set them")
+        self._demand_settings()
         image = f"{os.environ['IMAGE']}:{version}"
         try:
             self._host.docker("version")
@@ -73,12 +71,8 @@ class Compose:
             self._fetch(image)
 
     def lock(self, holder: str) -> None:
-        labels = [
-            "--label",
-            f"holder={holder}",
-            "--label",
-            f"since={time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())}",
-        ]
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+        labels = ["--label", f"holder={holder}", "--label", f"since={since}"]
         run = ["run", "--detach", "--rm", "--no-deps", "--name", self._lock, *labels, "lock"]
         try:
             # Docker gives a name once, and this container ends by itself.
@@ -183,6 +177,11 @@ class Compose:
         """Those that are what the file and the settings make of this version."""
         made_of = self._project.made_of
         return [each for each in containers if (each.version, each.made_of) == (version, made_of)]
+
+    def _demand_settings(self) -> None:
+        missing = list(self._missing())
+        if missing:
+            raise Refused(f"expected settings for {self._environment}, got: {'; '.join(missing)}; set them")
 
     def _missing(self) -> Iterator[str]:
         for name in ("DOCKER_HOST", "HOST_KEY"):

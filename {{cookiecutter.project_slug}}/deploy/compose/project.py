@@ -130,7 +130,7 @@ class Project:
         who = f"{container.service} {container.version}"
         if now is None:
             return f"expected {who} to become healthy, got: its container was removed by somebody else"
-        state = f"{now.health or 'not running'}, started {now.restarts + 1} times"
+        state = f"{now.health or 'not running'}, restarted {now.restarts} times"
         try:
             log = self.host.docker("logs", "--tail", LOG_LINES, container.id, whole=True)
             said = words(log.decode(errors="replace"))
