@@ -1,9 +1,14 @@
 """Deploys to one machine with Docker, on a real engine behind a real sshd."""
 
+import base64
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -51,6 +56,42 @@ def test_an_image_that_is_nowhere_is_refused(there: Machine) -> None:
     """Neither on the machine nor where it could fetch it."""
     assert f"expected the image {IMAGE}:never-built to be there" in there.refused("forward", "staging", "never-built")
     assert not there.runs()
+
+
+class Door(BaseHTTPRequestHandler):
+    """A registry that asks who is there, and has nothing."""
+
+    shown: ClassVar[set[tuple[str, str]]] = set()
+
+    def do_GET(self) -> None:
+        """Let in whoever shows anything."""
+        self.shown.add((self.path, self.headers.get("Authorization", "")))
+        known = "Authorization" in self.headers
+        self.send_response((200 if self.path == "/v2/" else 404) if known else 401)
+        self.send_header("WWW-Authenticate", 'Basic realm="a door"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815 (http.server's name)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_registry_is_shown_who_asks(there: Machine) -> None:
+    """For this image alone: what is shown is kept nowhere."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as door:
+        threading.Thread(target=door.serve_forever, daemon=True).start()
+        registry = f"127.0.0.1:{door.server_port}"
+        secret = {"REGISTRY_USER": "ci", "REGISTRY_PASSWORD": "of-the-registry"}
+        said = there.refused("forward", "staging", "v9", IMAGE=f"{registry}/team/desk", **secret)
+        door.shutdown()
+    assert f"expected the image {registry}/team/desk:v9 to be there" in said
+    assert secret["REGISTRY_PASSWORD"] not in said
+    basic = f"Basic {base64.b64encode(':'.join(secret.values()).encode()).decode()}"
+    assert ("/v2/team/desk/manifests/v9", basic) in Door.shown
+    kept = Path.home() / ".docker" / "config.json"
+    assert not kept.exists() or registry not in kept.read_text()
 
 
 def test_a_wrong_key_is_not_let_in(there: Machine) -> None:

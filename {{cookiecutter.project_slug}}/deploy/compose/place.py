@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -198,10 +199,19 @@ class Compose:
                 yield f"no file {what} in {name}"
 
     def _fetch(self, image: str) -> None:
+        user, password = os.environ.get("REGISTRY_USER", ""), os.environ.get("REGISTRY_PASSWORD", "")
+        first, _, rest = image.partition("/")
         try:
-            self._host.docker("pull", "--quiet", image, seconds=STEP_SECONDS)
+            # Without a name to show, it goes by whatever `docker login` this person has done.
+            with tempfile.TemporaryDirectory() as folder:
+                env = {"DOCKER_CONFIG": folder} if user else {}
+                if user:
+                    login = ["login", "--username", user, "--password-stdin", *([first] if rest else [])]
+                    self._host.docker(*login, env=env, stdin=password.encode())
+                self._host.docker("pull", "--quiet", image, seconds=STEP_SECONDS, env=env)
         except Failed as error:
-            raise Refused(f"expected the image {image} to be there, got: {error}; build and push it first") from error
+            remedy = "build and push it first, or set REGISTRY_USER and REGISTRY_PASSWORD"
+            raise Refused(f"expected the image {image} to be there, got: {error}; {remedy}") from error
 
     def _held(self) -> dict[str, str]:
         """The labels of the lock; nothing when there is none."""
