@@ -43,7 +43,7 @@ def create_app() -> FlaskApp:
     problems.register(app)
     app.add_middleware(Envelope, position=MiddlewarePosition.BEFORE_EXCEPTION)
     app.add_middleware(PlainPaths, position=MiddlewarePosition.BEFORE_SWAGGER)
-    app.add_middleware(limits.OneAtATime, position=MiddlewarePosition.BEFORE_VALIDATION)
+    app.add_middleware(limits.FewAtATime, position=MiddlewarePosition.BEFORE_VALIDATION)
     app.add_middleware(WholeBody, position=MiddlewarePosition.BEFORE_VALIDATION)
     app.add_middleware(health.Beside, position=MiddlewarePosition.BEFORE_CONTEXT)
     app.add_middleware(Deadline, position=MiddlewarePosition.BEFORE_CONTEXT, look=health.database())
@@ -84,9 +84,6 @@ async def _lifespan(_: ConnexionMiddleware) -> AsyncIterator[None]:
 
 def _greet(address: str, token: str) -> None:
     # Not a log line: it holds a secret, and is for the person at the terminal.
-    text = (
-        f"API_TOKENS is not set, so here is a token for this run:\n"
-        f"  curl -i {address}/v1/jobs -H 'Authorization: Bearer {token}'\n"
-        f"Documentation: {address}/docs\n"
-    )
+    curl = f"curl -i {address}/v1/jobs -H 'Authorization: Bearer {token}'"
+    text = f"API_TOKENS is not set, so here is a token for this run:\n  {curl}\nDocumentation: {address}/docs\n"
     os.write(1, text.encode())

@@ -125,6 +125,9 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            # What follows it would be read as a request of its own (RFC 9110, 7.8): this answer is the last.
+            self.cycle.keep_alive, self._refused = False, True
         self._in_head = False
         self._places.forget(self)
         self._places.sending[self] = None

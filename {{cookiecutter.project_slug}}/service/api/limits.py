@@ -5,6 +5,7 @@ import contextlib
 import functools
 import math
 import time
+from collections import Counter
 
 import structlog
 from limits import RateLimitItem, parse
@@ -24,6 +25,9 @@ log = structlog.get_logger()
 # Seconds: for an answer of Redis, of which the first to miss it wait this long, and between two tries while it is down.
 PATIENCE = 0.2
 RETRY_SECONDS = 1.0
+
+# Answers of operations marked `x-large` that a client may be reading at the same time.
+LARGE_AT_ONCE = 2
 
 
 class Rate:
@@ -80,21 +84,31 @@ class Rate:
         self._tries = None
 
 
-class OneAtATime:
-    """Lets a client's requests for large answers follow each other, each when the one before it has been read."""
+class FewAtATime:
+    """Answers so many of a client's requests for large answers at once: those of slow readers fill the memory."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._answering = Counter[str]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on one request."""
+        """Pass on one request.
+
+        Raises:
+            TooManyRequests: so many of the client's are still being read.
+        """
         about = scope.get("extensions", {})
-        if about.get("connexion_routing", {}).get("operation_id") not in marked("x-one-at-a-time"):
+        if about.get("connexion_routing", {}).get("operation_id") not in marked("x-large"):
             await self.app(scope, receive, send)
             return
-        async with self._turns.setdefault(about["connexion_context"]["user"], asyncio.Lock()):
+        client = about["connexion_context"]["user"]
+        if self._answering[client] >= LARGE_AT_ONCE:
+            raise TooManyRequests(f"expected at most {LARGE_AT_ONCE} large answers at once, got: more; read one first")
+        self._answering[client] += 1
+        try:
             await self.app(scope, receive, send)
+        finally:
+            self._answering[client] -= 1
 
 
 @functools.cache
@@ -111,11 +125,9 @@ async def demand_room(client: str) -> None:
     """
     counted = rate()
     if counted is not None and (seconds := await counted.wait(client)):
-        raise TooManyRequests(
-            f"expected at most {counted.limit.amount} requests in {counted.limit.get_expiry()} s, got: more; "
-            f"ask again in {seconds} s",
-            retry_after=seconds,
-        )
+        most, within = counted.limit.amount, counted.limit.get_expiry()
+        said = f"expected at most {most} requests in {within} s, got: more; ask again in {seconds} s"
+        raise TooManyRequests(said, retry_after=seconds)
 
 
 def describe(settings: Settings) -> str:

@@ -25,9 +25,7 @@ def check(as_json: bool) -> None:
         "version": settings().service_version,
         "limits": limits.describe(settings()),
         "queues": {name: queue.model_dump() for name, queue in settings().queues.items()},
-        "workers": {
-            name: " ".join(["celery", *command_line(name, queue)]) for name, queue in settings().queues.items()
-        },
+        "workers": {name: " ".join(["celery", *command_line(name, each)]) for name, each in settings().queues.items()},
         "faults": faults,
     }
     if as_json:

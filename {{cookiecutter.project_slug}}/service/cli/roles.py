@@ -82,11 +82,9 @@ def flower() -> None:
     from service.config import settings
     from service.worker.app import configure
 
-    password = settings().flower_password.get_secret_value()
+    password, port = settings().flower_password.get_secret_value(), settings().flower_port
     if not password:
         password = secrets.token_urlsafe(12)
-        click.echo(
-            f"Flower: http://127.0.0.1:{settings().flower_port}/ user: flower password: {password} (for this run)"
-        )
-    arguments = ["flower", f"--port={settings().flower_port}", f"--basic-auth=flower:{password}", "--logging=warning"]
+        click.echo(f"Flower: http://127.0.0.1:{port}/ user: flower password: {password} (for this run)")
+    arguments = ["flower", f"--port={port}", f"--basic-auth=flower:{password}", "--logging=warning"]
     configure(settings()).start([*arguments, f"--address={settings().host}"])

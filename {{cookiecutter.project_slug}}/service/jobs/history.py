@@ -8,7 +8,7 @@ from service.observe import outcomes, values
 
 # The history is for people: of the lines that a job's tasks log the last are kept, and the last events of one that
 # somebody sends round again and again.
-KEPT = {"log": 100, "retried by hand": 1000}
+KEPT = {"log": 100, "retried by hand": 1000, "redelivered by hand": 1000, "delivery failed": 1000}
 
 
 def record(session: Session, row: Job, event: str, message: str | None = None, *, by: str | None = None) -> None:

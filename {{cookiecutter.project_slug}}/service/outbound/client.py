@@ -83,7 +83,7 @@ def retry_after(answer: httpx.Response) -> float | None:
     value = answer.headers.get("Retry-After", "")
     try:
         wait = float(value) if value.isdigit() else (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (OverflowError, TypeError, ValueError):
         return None
     return min(max(wait, 0.0), MAX_RETRY_AFTER)
 
@@ -99,5 +99,5 @@ def _read(answer: httpx.Response, at_most: int) -> bytes:
 
 def _plain(answer: httpx.Response) -> httpx.Headers:
     # What was packed all the same stays as it came: unpacking it here would be the bomb.
-    packed = ("content-encoding", "transfer-encoding")
-    return httpx.Headers([(name, value) for name, value in answer.headers.multi_items() if name not in packed])
+    packed = (b"content-encoding", b"transfer-encoding")
+    return httpx.Headers([(name, value) for name, value in answer.headers.raw if name.lower() not in packed])

@@ -95,8 +95,7 @@ def _name(url: str) -> str:
     with suppress(OSError):
         # An address has many spellings, and is one host.
         host = socket.inet_ntoa(socket.inet_aton(host))
-    port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
-    return f"{host}:{port} of {structlog.contextvars.get_contextvars().get('client', INTERNAL)}"
+    return f"{host}:{parsed.port or parsed.scheme} of {structlog.contextvars.get_contextvars().get('client', INTERNAL)}"
 
 
 def forget_idle() -> None:

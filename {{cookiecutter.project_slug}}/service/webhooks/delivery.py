@@ -71,4 +71,5 @@ def name(message: Message) -> str:
 def tell(row: Job, event: str, said: str, by: str | None) -> None:
     """Write into the job's history what came of a try."""
     with transaction() as session:
-        record(session, row, event, said, by=by)
+        # What a receiver did may be as long as it likes.
+        record(session, row, event, said[:500], by=by)

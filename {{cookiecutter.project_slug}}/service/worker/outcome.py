@@ -22,8 +22,9 @@ STORE_ERRORS = (OperationalError, InterfaceError)
 
 TIME_LIMITS = (SoftTimeLimitExceeded, TimeLimitExceeded)
 
-# A traceback is kept to this many characters, from its end.
-MAX_TRACEBACK = 20_000
+# Characters that are kept: of an error's message from its beginning, which a third party may have written; of a
+# traceback from its end.
+MAX_MESSAGE, MAX_TRACEBACK = 2000, 20_000
 
 
 class InvalidResult(Exception):
@@ -95,7 +96,7 @@ def _failure(error: BaseException) -> Failure:
     if isinstance(error, UnfitArguments | InvalidResult):
         return Failure("arguments" if isinstance(error, UnfitArguments) else "result", str(error))
     cause = error.exc if isinstance(error, Retry) and error.exc else error
-    return Failure(type(cause).__name__, str(cause), _trace(cause))
+    return Failure(type(cause).__name__, str(cause)[:MAX_MESSAGE], _trace(cause))
 
 
 def _trace(error: BaseException) -> str:

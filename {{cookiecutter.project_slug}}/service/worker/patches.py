@@ -48,8 +48,8 @@ def _loads(text: str) -> Any:
 def _deliver(transport: Any, message: Any, queue: str) -> None:
     if not _whole(message):
         about = {"delivery_tag": "garbage", "delivery_info": {"exchange": "", "routing_key": queue}}
-        kind = {"content-type": GARBAGE, "content-encoding": "binary"}
-        message = {**kind, "headers": {}, "properties": about, "body": str(message)}
+        empty = {"content-type": GARBAGE, "content-encoding": "binary", "headers": {}}
+        message = empty | {"properties": about, "body": str(message)}
     _stock_deliver(transport, message, queue)
 
 
@@ -57,16 +57,17 @@ def _whole(message: Any) -> bool:
     try:
         head, about = message["headers"], message["properties"]
         body = loads(base64.b64decode(message["body"]))
-        # What a task is called with; remote control, which names no task, has another shape.
-        known = about["body_encoding"] == "base64" and (
-            not head.get("task") or [*map(type, body)] == [list, dict, dict]
-        )
-        texts = [message["content-type"], message["content-encoding"], head.get("task", ""), head.get("id", "")]
+        known = (message["content-type"], about["body_encoding"]) == ("application/json", "base64")
+        # What a task is called with, and when; remote control, which names no task, has another shape.
+        shaped = not head.get("task") or [*map(type, body)] == [list, dict, dict]
+        texts = [message["content-encoding"], head.get("task", ""), head.get("id", "")]
+        times = [head[name] for name in ("eta", "expires") if head.get("task") and head.get(name) is not None]
         texts += [about["delivery_tag"], about["delivery_info"]["exchange"], about["delivery_info"]["routing_key"]]
         soft, hard = head.get("timelimit") or (None, None)
+        # Seconds that a clock can count; others end the worker.
+        limits = [0 < limit < 1e6 for limit in (soft, hard) if limit is not None]
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return False
     # Nothing of this service is packed or stamped, and a doorbell has no limits of its own: the task's are what counts.
-    limits = {type(soft), type(hard)} - ({type(None)} if head.get("durable") else {type(None), int, float})
-    plain = not (limits or head.get("compression") or head.get("stamped_headers"))
-    return known and plain and all(isinstance(text, str) for text in texts)
+    packed = head.get("compression") or head.get("stamped_headers") or (limits and head.get("durable"))
+    return known and shaped and not packed and all([*limits, *times]) and {*map(type, texts + times)} <= {str}

@@ -9,6 +9,7 @@ from service.jobs import Job, State, submit
 from service.queues import HOST_FAILURES, HOST_SPARED_SECONDS
 from tests.support.receiver import Receiver
 from tests.support.stack import Stack, until
+from tests.support.wire import server
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +80,15 @@ def test_one_host_has_one_name_however_it_is_spelt(worker: Stack) -> None:
         until(lambda: len(receiver.sent) == HOST_FAILURES, seconds=30)
         until(lambda: len([row for row in worker.jobs("trials.posts") if waits(row)]) >= len(spellings) - 1)
         assert receiver.together == 1
+
+
+def test_what_a_third_party_says_instead_of_http_does_not_fill_the_store(stack: Stack) -> None:
+    stack.environment |= {"OUTBOUND_ALLOW": "127.0.0.0/8", "QUEUE_FAST_MAX_RETRIES": "0"}
+    stack.start("worker", "fast")
+    with server(lambda connection: connection.sendall(b"HTTP/1.1 " + b"\x01" * 60_000 + b"\r\n\r\n")) as (port, _):
+        (failed,) = stack.ended(stack.submit("trials.posts", url=f"http://127.0.0.2:{port}/").id)
+    assert failed.error_type == "UpstreamError"
+    assert 0 < len(failed.error_message or "") <= 2000
 
 
 def test_a_call_costs_a_host_that_is_well_nothing(worker: Stack) -> None:

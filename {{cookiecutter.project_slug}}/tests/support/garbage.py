@@ -53,6 +53,10 @@ GARBAGE = {
     "a body that is a short list": message(body=encoded("[1]")),
     "a body that is an object": message(body=encoded('{"a": 1}')),
     "a body of wrong parts": message(body=encoded("[1, 2, 3]")),
+    "a time that is nothing": message(headers={"task": "trials.echo", "id": "1", "eta": 0}),
+    "an end that is nothing": message(headers={"task": "trials.echo", "id": "1", "expires": {}}),
+    "a limit beyond all clocks": message(headers={"task": "trials.echo", "id": "1", "timelimit": [10**400, 10**400]}),
+    "data": message(**{"content-type": "application/data"}),
     "a body in no known encoding": message(
         properties={"delivery_tag": "1", "delivery_info": DELIVERY, "body_encoding": "rot"}
     ),

@@ -101,6 +101,18 @@ def test_a_request_before_nonsense_is_answered(start: Start) -> None:
     assert answer.count(b"HTTP/1.1") == 1
 
 
+@pytest.mark.parametrize("kind", [b"h2c", b"websocket", b"foo"])
+def test_an_upgrade_is_not_made_and_nothing_after_it_is_a_request(start: Start, kind: bytes) -> None:
+    """What would be its body could be another's request, where a front shares its connections."""
+    upgrade = b"Connection: Upgrade\r\nUpgrade: " + kind + b"\r\nContent-Length: 30\r\n\r\n"
+    with start().connect() as caller:
+        caller.sendall(REQUEST.replace(b"\r\n\r\n", b"\r\n") + upgrade)
+        time.sleep(0.2)
+        caller.sendall(REQUEST)
+        answered = rest(caller)
+    assert answered.count(b"HTTP/1.1 ") == 1
+
+
 def test_trailers_are_no_headers(start: Start) -> None:
     """What comes after the body cannot pretend that it came before."""
     with start().connect() as caller:

@@ -54,7 +54,9 @@ def test_what_is_not_public_is_refused_before_anything_is_sent(host: str) -> Non
 
 def test_a_redirect_is_an_answer_and_leads_nowhere() -> None:
     with server(fine, "127.0.0.1") as (inner, inside):
-        head = f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{inner}/\r\nContent-Length: 0\r\n\r\n".encode()
+        head = f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{inner}/\r\nContent-Length: 0\r\n\r\n".encode(
+            "latin-1"
+        )
         with server(lambda connection: connection.sendall(head)) as (port, _):
             assert call("GET", f"http://127.0.0.2:{port}/").status_code == 302
         assert inside == []
@@ -159,13 +161,15 @@ def test_an_answer_is_read_up_to_its_limit_and_never_unpacked() -> None:
         ("429 Slow", "Retry-After: 99999999999", UpstreamError, 86_400.0),
         ("500 Oh", "Retry-After: soon", UpstreamError, None),
         ("429 Slow", "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT", UpstreamError, 0.0),
+        ("503 Busy", f"Retry-After: Mon, 01 Jan 2024 00:00:00 +{'9' * 20}", UpstreamError, None),
         ("404 No", "X: y", UpstreamRefused, None),
+        ("404 No", "X: \xff", UpstreamRefused, None),
     ],
 )
 def test_what_may_pass_is_told_from_what_will_not(
     status: str, header: str, error: type[Exception], wait: float | None
 ) -> None:
-    answer = f"HTTP/1.1 {status}\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode()
+    answer = f"HTTP/1.1 {status}\r\n{header}\r\nContent-Length: 0\r\n\r\n".encode("latin-1")
     with server(lambda connection: connection.sendall(answer)) as (port, _), pytest.raises(error) as caught:
         post_json(f"http://127.0.0.2:{port}/", {"message": "x"}, idempotency_key="k")
     assert getattr(caught.value, "retry_after", None) == wait
