@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,6 +32,12 @@ PASSWORD = "development-only"
 BROKER_HOST, BROKER_PORT = "127.77.0.2", 6379
 
 Make = Callable[..., Checkout]
+
+
+def one(place: str) -> list[Any]:
+    """The places that a pipeline is taken to: this one, and with CI_LONG=1 the others, which take minutes each."""
+    long = pytest.mark.skipif(not os.environ.get("CI_LONG"), reason="CI_LONG=1 runs it")
+    return [pytest.param(each, marks=[] if each == place else [long]) for each in CHOICES["deploy"]]
 
 
 @pytest.fixture
@@ -110,7 +117,7 @@ def gitlab(modules: Path, tmp_path: Path, database: str) -> Callable[[Checkout],
     return make
 
 
-@pytest.mark.parametrize("deploy", CHOICES["deploy"])
+@pytest.mark.parametrize("deploy", one("kubernetes"))
 def test_gitlab_takes_a_change_to_production_and_back(
     checkout: Make, gitlab: Callable[[Checkout], Pipelines], deploy: str
 ) -> None:
@@ -177,7 +184,7 @@ def contexts(here: Checkout, event: str, environment: str = "") -> dict[str, dic
 
 
 @pytest.mark.usefixtures("advisories", "broker")
-@pytest.mark.parametrize("deploy", CHOICES["deploy"])
+@pytest.mark.parametrize("deploy", one("compose"))
 def test_github_takes_a_change_to_production_and_back(checkout: Make, database: str, deploy: str) -> None:
     """A push, then what a person starts; the checks, which are the same for every place, for one of them."""
     here = checkout(ci="github", deploy=deploy)
