@@ -28,7 +28,9 @@ def service(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make(service: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run make in the service."""
-    return subprocess.run(["make", *words], cwd=service, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["make", "--no-print-directory", *words], cwd=service, capture_output=True, text=True, check=False
+    )
 
 
 def changed(service: Path) -> list[str]:
