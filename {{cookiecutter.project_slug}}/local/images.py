@@ -46,10 +46,6 @@ def main() -> None:
             print(f"{path.relative_to(PROJECT)}: newer images")
 
 
-def _raised(found: re.Match[str]) -> str:
-    return found[1] + _newest(found[2], found[3], found[4])
-
-
 @cache
 def _newest(image: str, version: str, variant: str) -> str:
     line = version.rpartition(".")[0]
