@@ -21,7 +21,9 @@ def faults() -> Iterator[str]:
         for name in settings().queues:
             bell.depth(name)
     except Exception as error:
-        yield f"expected a broker at BROKER_URL, got: {type(error).__name__}: {error}; start it, or correct BROKER_URL"
+        # What a malformed URL is told of would show a part of its password.
+        said = type(error).__name__ + ("" if isinstance(error, ValueError) else f": {error}")
+        yield f"expected a broker at BROKER_URL, got: {said}; start it, or correct BROKER_URL"
         return
     finally:
         bell.close()

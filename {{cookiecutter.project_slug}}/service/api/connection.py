@@ -17,6 +17,9 @@ log = structlog.get_logger()
 # Bytes of a request's line and headers.
 MAX_HEAD = 16 * 1024
 
+# Requests on a connection that may wait for the answer to the one before them.
+MAX_PIPELINE = 16
+
 # Connections beyond their number that are told so; others are cut without a word.
 SPARE = 100
 
@@ -26,8 +29,8 @@ TOO_SLOW = "expected the headers within {:g} s, got: a part of them"
 FULL = "every place for a connection is taken by a request under way; come again"
 
 
-class HeadTooLarge(Exception):
-    """The line and the headers of a request are larger than anyone needs."""
+class TooMuch(Exception):
+    """More than anyone needs: of headers, or of requests that wait for the answer to the one before them."""
 
 
 class Places:
@@ -105,6 +108,8 @@ class Connection(HttpToolsProtocol):
                 self._refuse(Problem(431, TOO_LARGE))
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINE:
+            raise TooMuch
         super().on_message_begin()
         self._in_head, self._head, self._fed = True, 0, 0
 
@@ -121,7 +126,7 @@ class Connection(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._head += size
         if self._head > MAX_HEAD:
-            raise HeadTooLarge
+            raise TooMuch
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()

@@ -9,14 +9,11 @@ from service.webhooks import orders
 # Seconds after which to ask again.
 RETRY_AFTER = 1
 
+Given = str | None
+
 
 def index(
-    client: str | None,
-    limit: int,
-    state: str | None = None,
-    task: str | None = None,
-    queue: str | None = None,
-    cursor: str | None = None,
+    client: Given, limit: int, state: Given = None, task: Given = None, queue: Given = None, cursor: Given = None
 ) -> Answer:
     """List jobs, newest first."""
     page = query.page(client, state=state, task=task, queue=queue, limit=limit, cursor=cursor)

@@ -26,9 +26,6 @@ log = structlog.get_logger()
 PATIENCE = 0.2
 RETRY_SECONDS = 1.0
 
-# Answers of operations marked `x-large` that a client may be reading at the same time.
-LARGE_AT_ONCE = 2
-
 
 class Rate:
     """The requests of each client within a moving window of time."""
@@ -89,7 +86,7 @@ class FewAtATime:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._answering = Counter[str]()
+        self._answering = Counter[tuple[str, str]]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on one request.
@@ -98,17 +95,18 @@ class FewAtATime:
             TooManyRequests: so many of the client's are still being read.
         """
         about = scope.get("extensions", {})
-        if about.get("connexion_routing", {}).get("operation_id") not in marked("x-large"):
+        operation = about.get("connexion_routing", {}).get("operation_id")
+        if operation not in marked("x-at-once"):
             await self.app(scope, receive, send)
             return
-        client = about["connexion_context"]["user"]
-        if self._answering[client] >= LARGE_AT_ONCE:
-            raise TooManyRequests(f"expected at most {LARGE_AT_ONCE} large answers at once, got: more; read one first")
-        self._answering[client] += 1
+        most, mine = marked("x-at-once")[operation], (about["connexion_context"]["user"], operation)
+        if self._answering[mine] >= most:
+            raise TooManyRequests(f"expected at most {most} of these answers at once, got: more; read one first")
+        self._answering[mine] += 1
         try:
             await self.app(scope, receive, send)
         finally:
-            self._answering[client] -= 1
+            self._answering[mine] -= 1
 
 
 @functools.cache

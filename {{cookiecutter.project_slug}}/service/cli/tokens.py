@@ -56,8 +56,7 @@ def check(token: str | None, as_json: bool) -> None:
         if not rows and settings().deployed:
             raise Refused(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
         return
-    given = sys.stdin.readline().strip()
-    found = keyring.match(given)
+    found = keyring.match(sys.stdin.readline().strip())
     if found is None:
         raise Refused(f"expected a token that this service knows, got: one without an entry; make one: {MINT}")
     (row, *_) = [_row(entry, source) for source, entry in keyring.entries() if entry == found]

@@ -89,7 +89,7 @@ def test_two_hundred_of_whom_half_are_slow(service: Service, callers: Callers, j
     readers = [callers.connect(window=2048) for _ in range(SLOW_READERS)]
     for caller in readers:
         # So many answers that the kernel cannot keep them all: the API has to wait for the caller.
-        caller.sendall(request * 20)
+        caller.sendall(request * 15)
     assert ORDINARY + len(writers) + len(readers) == 200
     stop = threading.Event()
 

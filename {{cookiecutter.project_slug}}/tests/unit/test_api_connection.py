@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from service.api.connection import MAX_HEAD
+from service.api.connection import MAX_HEAD, MAX_PIPELINE
 from tests.support.echo import LARGE, REQUEST, Hasty, Server, refused, rest
 from tests.support.waiting import until
 
@@ -111,6 +111,22 @@ def test_an_upgrade_is_not_made_and_nothing_after_it_is_a_request(start: Start, 
         caller.sendall(REQUEST)
         answered = rest(caller)
     assert answered.count(b"HTTP/1.1 ") == 1
+
+
+def test_requests_that_wait_for_an_answer_are_not_collected_without_end(start: Start) -> None:
+    """The first are answered; those beyond a few end the connection, and are kept nowhere."""
+    api = start()
+    with api.connect() as caller:
+        caller.sendall(REQUEST % b"hold" + REQUEST % b"x" * 4000)
+        until(lambda: api.held)
+        api.let_go()
+        answered = rest(caller)
+    assert 1 < answered.count(b"HTTP/1.1 200") <= MAX_PIPELINE + 1
+    with api.connect() as caller:
+        caller.sendall(
+            REQUEST % b"x" * MAX_PIPELINE + (REQUEST % b"x").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        )
+        assert rest(caller).count(b"HTTP/1.1 200") == MAX_PIPELINE + 1
 
 
 def test_trailers_are_no_headers(start: Start) -> None:
