@@ -5,12 +5,15 @@ import contextlib
 import json
 import socket
 import threading
+from collections.abc import Callable, Iterator
 
+import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from service.api import server
 from service.api.connection import Connection
+from tests.support.waiting import until
 
 LARGE = 4 * 1024 * 1024
 REQUEST = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -99,3 +102,26 @@ def refused(answer: bytes, status: int) -> None:
     problem = json.loads(body)
     assert problem["status"] == status
     assert f"x-request-id: {problem['request_id']}" in lines
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start servers that end with the test."""
+    servers: list[Server] = []
+
+    def make(**how: int) -> Server:
+        api = Server(**how)
+        servers.append(api)
+        api.thread.start()
+        until(lambda: api.uvicorn.started)
+        return api
+
+    yield make
+    for api in servers:
+        api.let_go()
+        api.uvicorn.should_exit = True
+        api.thread.join(15)
+        assert not api.thread.is_alive()

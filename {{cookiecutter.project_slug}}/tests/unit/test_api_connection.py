@@ -1,37 +1,16 @@
 """One caller's connection, over real sockets: what it refuses, whom it waits for, and how it ends."""
 
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from service.api.connection import MAX_HEAD, MAX_PIPELINE
-from tests.support.echo import LARGE, REQUEST, Hasty, Server, refused, rest
+from service.api.connection import MAX_HEAD
+from tests.support.echo import LARGE, REQUEST, Hasty, Start, refused, rest, start
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
-Start = Callable[..., Server]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start servers that end with the test."""
-    servers: list[Server] = []
-
-    def make(**how: int) -> Server:
-        api = Server(**how)
-        servers.append(api)
-        api.thread.start()
-        until(lambda: api.uvicorn.started)
-        return api
-
-    yield make
-    for api in servers:
-        api.let_go()
-        api.uvicorn.should_exit = True
-        api.thread.join(15)
-        assert not api.thread.is_alive()
+__all__ = ["start"]
 
 
 @pytest.mark.parametrize(
@@ -99,34 +78,6 @@ def test_a_request_before_nonsense_is_answered(start: Start) -> None:
         answer = rest(caller)
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.count(b"HTTP/1.1") == 1
-
-
-@pytest.mark.parametrize("kind", [b"h2c", b"websocket", b"foo"])
-def test_an_upgrade_is_not_made_and_nothing_after_it_is_a_request(start: Start, kind: bytes) -> None:
-    """What would be its body could be another's request, where a front shares its connections."""
-    upgrade = b"Connection: Upgrade\r\nUpgrade: " + kind + b"\r\nContent-Length: 30\r\n\r\n"
-    with start().connect() as caller:
-        caller.sendall(REQUEST.replace(b"\r\n\r\n", b"\r\n") + upgrade)
-        time.sleep(0.2)
-        caller.sendall(REQUEST)
-        answered = rest(caller)
-    assert answered.count(b"HTTP/1.1 ") == 1
-
-
-def test_requests_that_wait_for_an_answer_are_not_collected_without_end(start: Start) -> None:
-    """The first are answered; those beyond a few end the connection, and are kept nowhere."""
-    api = start()
-    with api.connect() as caller:
-        caller.sendall(REQUEST % b"hold" + REQUEST % b"x" * 4000)
-        until(lambda: api.held)
-        api.let_go()
-        answered = rest(caller)
-    assert 1 < answered.count(b"HTTP/1.1 200") <= MAX_PIPELINE + 1
-    with api.connect() as caller:
-        caller.sendall(
-            REQUEST % b"x" * MAX_PIPELINE + (REQUEST % b"x").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-        )
-        assert rest(caller).count(b"HTTP/1.1 200") == MAX_PIPELINE + 1
 
 
 def test_trailers_are_no_headers(start: Start) -> None:

@@ -1,0 +1,41 @@
+"""Requests that follow each other on one connection: how many wait, and what is none although it looks like one."""
+
+import time
+
+import pytest
+
+from service.api.connection import MAX_PIPELINE
+from tests.support.echo import REQUEST, Start, rest, start
+from tests.support.waiting import until
+
+__all__ = ["start"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("kind", [b"h2c", b"websocket", b"foo"])
+def test_an_upgrade_is_not_made_and_nothing_after_it_is_a_request(start: Start, kind: bytes) -> None:
+    """What would be its body could be another's request, where a front shares its connections."""
+    upgrade = b"Connection: Upgrade\r\nUpgrade: " + kind + b"\r\nContent-Length: 30\r\n\r\n"
+    with start().connect() as caller:
+        caller.sendall(REQUEST.replace(b"\r\n\r\n", b"\r\n") + upgrade)
+        time.sleep(0.2)
+        caller.sendall(REQUEST)
+        answered = rest(caller)
+    assert answered.count(b"HTTP/1.1 ") == 1
+
+
+def test_requests_that_wait_for_an_answer_are_not_collected_without_end(start: Start) -> None:
+    """The first are answered; those beyond a few end the connection, and are kept nowhere."""
+    api = start()
+    with api.connect() as caller:
+        caller.sendall(REQUEST % b"hold" + REQUEST % b"x" * 4000)
+        until(lambda: api.held)
+        api.let_go()
+        answered = rest(caller)
+    assert 1 < answered.count(b"HTTP/1.1 200") <= MAX_PIPELINE + 1
+    with api.connect() as caller:
+        caller.sendall(
+            REQUEST % b"x" * MAX_PIPELINE + (REQUEST % b"x").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        )
+        assert rest(caller).count(b"HTTP/1.1 200") == MAX_PIPELINE + 1
