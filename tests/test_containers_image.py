@@ -56,8 +56,10 @@ def test_no_tool_of_the_build_is_left(image: str) -> None:
     look = f"ls -d {caches} 2>/dev/null || true"
     assert set(inside(image, look).split()) <= set(inside(BASE, look).split())
     assert inside(image, "ls -A /app").split() == [
-        ".venv", "README.md", "alive", "migrations", "pyproject.toml", "service", "uv.lock",
+        ".venv", "README.md", "alive", "deploy", "migrations", "pyproject.toml", "service", "uv.lock",
     ]  # fmt: skip
+    # Of how it is deployed, what a deploy runs inside of it.
+    assert inside(image, "ls -A /app/deploy").split() == ["__init__.py", "inside.py"]
 
 
 def test_no_secret_of_the_folder_is_in_any_layer(image: str) -> None:
