@@ -14,7 +14,7 @@ from service.api.request import SAFE
 
 log = structlog.get_logger()
 
-# Bytes of a request's line and headers.
+# Bytes of a request's line and headers, each header with 32 on top.
 MAX_HEAD = 16 * 1024
 
 # Requests on a connection that may wait for the answer to the one before them.
@@ -118,7 +118,8 @@ class Connection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
+        # As HTTP/2 counts (RFC 9113, 6.5.2): thousands of empty ones cost memory, too.
+        self._count(len(name) + len(value) + 32)
         # Trailers come after the body, when the request's headers were judged already.
         if self._in_head:
             super().on_header(name, value)
