@@ -7,7 +7,7 @@ from asyncio.events import TimerHandle
 from typing import Any
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service.api.problems import MEDIA_TYPE, RETRY_AFTER, Problem
 from service.api.request import SAFE
@@ -76,6 +76,7 @@ class Connection(HttpToolsProtocol):
         self._head = self._fed = 0
         self._head_timer: TimerHandle | None = None
         self._read_timer: TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -94,6 +95,14 @@ class Connection(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        if self._answering is not None:
+            # uvicorn tells only the last of those that wait, and this one would write into a closed connection.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:

@@ -8,20 +8,9 @@ import click
 from service import NAME
 from service.cli.output import Refused
 
-# A command is imported when it is called: the API's process loads no task, a probe of the help loads nothing.
-COMMANDS = {
-    "api": "service.cli.roles",
-    "worker": "service.cli.roles",
-    "beat": "service.cli.roles",
-    "migrate": "service.cli.roles",
-    "flower": "service.cli.roles",
-    "check": "service.cli.check",
-    "tasks": "service.cli.tasks",
-    "jobs": "service.cli.jobs",
-    "queues": "service.cli.queues",
-    "tokens": "service.cli.tokens",
-    "webhooks": "service.cli.webhooks",
-}
+# Each is imported when it is called: the API's process loads no task, a probe of the help loads nothing.
+ROLES = ("api", "worker", "beat", "migrate", "flower")
+COMMANDS = (*ROLES, "check", "tasks", "jobs", "queues", "tokens", "webhooks")
 
 
 class Commands(click.Group):
@@ -35,7 +24,8 @@ class Commands(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        module = "roles" if cmd_name in ROLES else cmd_name
+        command: click.Command = getattr(importlib.import_module(f"service.cli.{module}"), cmd_name)
         return command
 
 

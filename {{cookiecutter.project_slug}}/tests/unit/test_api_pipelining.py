@@ -1,5 +1,7 @@
 """Requests that follow each other on one connection: how many wait, and what is none although it looks like one."""
 
+import socket
+import struct
 import time
 
 import pytest
@@ -39,3 +41,23 @@ def test_requests_that_wait_for_an_answer_are_not_collected_without_end(start: S
             REQUEST % b"x" * MAX_PIPELINE + (REQUEST % b"x").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         )
         assert rest(caller).count(b"HTTP/1.1 200") == MAX_PIPELINE + 1
+
+
+@pytest.mark.parametrize("path", [b"hold", b"large"])
+def test_who_sends_two_requests_and_hangs_up_makes_no_error(
+    start: Start, path: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first is under way when its caller leaves; it is told, not only the one that waits."""
+    api = start()
+    caller = api.connect(window=4096)
+    caller.sendall(REQUEST % path + REQUEST % b"x")
+    if path == b"hold":
+        until(lambda: api.held)
+    else:
+        assert caller.recv(1)
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    caller.close()
+    until(lambda: not api.uvicorn.server_state.connections)
+    api.let_go()
+    until(lambda: not api.uvicorn.server_state.tasks)
+    assert [line.getMessage() for line in caplog.records if line.levelname in ("WARNING", "ERROR")] == []
