@@ -116,7 +116,7 @@ def demand_room(session: Session, row: Job, may_wait: int) -> None:
     Raises:
         TooManyWaiting: it has.
     """
-    clients = [row.client, WEBHOOK_CLIENT.format(row.client)][: 2 if row.callback_url else 1]
+    clients = [row.client] if not row.callback_url else [row.client, WEBHOOK_CLIENT.format(row.client)]
     if _count(session, Job.client.in_(clients), is_waiting, cap=may_wait) >= may_wait:
         raise TooManyWaiting
 

@@ -1,6 +1,7 @@
 """One client that asks for a lot: what it costs the others is bounded."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +14,7 @@ from service.api.tokens import mint
 from service.database import transaction
 from service.errors import InvalidRequest
 from service.jobs import Job, State, history, operate, query, submit
-from service.webhooks import secrets
+from service.webhooks import delivery, orders, secrets
 from tests.contract.conftest import serving
 from tests.support.door import PATH
 from tests.support.stack import Stack
@@ -40,17 +41,43 @@ def test_a_key_that_stands_twice_is_found_as_fast_as_none() -> None:
     assert twice < 10 * once
 
 
-def test_the_history_of_a_job_that_is_sent_round_and_round_stays_short(
-    stores: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(history.KEPT, "retried by hand", 20)
-    job = submit("trials.sleep", {"seconds": 60}, client="shop")
-    for _ in range(30):
+def _log(job: Job) -> None:
+    with transaction() as session:
+        history.record(session, job, "log", "said")
+
+
+def _retry(job: Job) -> None:
+    operate.cancel(job.id, by="shop", client="shop")
+    operate.retry(job.id, by="shop", client="shop")
+
+
+def _redeliver(job: Job) -> None:
+    if query.get(job.id, None).state is not State.CANCELLED:
         operate.cancel(job.id, by="shop", client="shop")
-        operate.retry(job.id, by="shop", client="shop")
+    orders.redeliver(job.id, by="shop", client=None)
+
+
+ROUNDS: dict[str, Callable[[Job], None]] = {
+    "log": _log,
+    "retried by hand": _retry,
+    "redelivered by hand": _redeliver,
+    "delivery failed": lambda job: delivery.tell(job, "delivery failed", "503 from nobody", None),
+}
+
+
+@pytest.mark.parametrize("kind", history.KEPT)
+def test_the_history_of_a_job_that_is_sent_round_and_round_stays_short(
+    stores: Stack, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setitem(history.KEPT, kind, 20)
+    monkeypatch.setattr(orders, "REDELIVER_SECONDS", 0)
+    job = submit("trials.sleep", {"seconds": 60}, client="shop", callback_url=CALLBACK)
+    for _ in range(30):
+        ROUNDS[kind](job)
     events = [line.event for line in query.events(job.id, None)]
-    assert len(events) == 20
-    assert events[-2:] == ["cancelled", "retried by hand"]
+    # A task's own lines push out only each other.
+    assert len(events) == 20 + (kind == "log")
+    assert events[-1] == kind
 
 
 def test_a_running_job_is_asked_to_stop_once(stores: Stack) -> None:
