@@ -54,6 +54,7 @@ def demand_safe_migrations(before: str) -> str:
     """
     if not before:
         return "migrations are not held against a version before, since there is none"
+    known = not _run("git", "cat-file", "-e", before + "^{commit}").returncode
     new = [script for script in _scripts() if not _known(script, before)]
     for script in reversed(new):
         ignored = {
@@ -65,6 +66,8 @@ def demand_safe_migrations(before: str) -> str:
                 f"expected {Path(script.path).name} to leave the code of {before} at work, got: {'; '.join(problems)}; "
                 "expand now and contract in a later release, or write `# squawk-ignore: RULE` into it with the reason"
             )
+    if not known:
+        return f"git does not know {before}, so all {len(new)} migrations were looked at; old code can live with them"
     return f"{len(new)} new migrations, which old code can live with" if new else "no new migrations"
 
 

@@ -95,6 +95,15 @@ def test_one_that_a_release_before_has_made_harmless_says_so_itself(repository: 
     assert checks.demand_safe_migrations(before) == "1 new migrations, which old code can live with"
 
 
+def test_of_a_version_that_git_does_not_know_it_says_so_and_looks_at_every_migration(repository: Path) -> None:
+    ours = len(list((repository / "migrations" / "versions").glob("[0-9]*.py")))
+    said = f"git does not know v1.0.0, so all {ours} migrations were looked at; old code can live with them"
+    assert checks.demand_safe_migrations("v1.0.0") == said
+    add(repository, "op.drop_column('jobs', 'worker')")
+    with pytest.raises(Refused, match=r"expected 9999_next\.py to leave the code of v1\.0\.0 at work"):
+        checks.demand_safe_migrations("v1.0.0")
+
+
 def test_one_that_only_adds_passes(repository: Path) -> None:
     before = git(repository, "rev-parse", "HEAD")
     add(repository, "op.add_column('jobs', sa.Column('color', sa.Text))")
