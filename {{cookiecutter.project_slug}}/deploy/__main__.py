@@ -47,7 +47,7 @@ def forward(environment: str, version: str, targets: tuple[str, ...], dry_run: b
     if dry_run:
         print("\n".join(release.plan(wanted)))
         return
-    with _locked(place, release, _announcer(release)) as announcer:
+    with _locked(place, release, _announcer(environment, version, release.before)) as announcer:
         release.forward(wanted, announcer)
 
 
@@ -58,7 +58,7 @@ def back(environment: str) -> None:
     place = _open(environment)
     release = to_go_back(place, environment)
     place.reach(release.before)
-    with _locked(place, release, _announcer(Release(place, environment, release.before))) as announcer:
+    with _locked(place, release, _announcer(environment, release.before, release.version)) as announcer:
         announcer.started()
         try:
             release.back()
@@ -106,8 +106,8 @@ def _interrupt(*_: Any) -> None:
     raise Interrupted
 
 
-def _announcer(release: Release) -> Announcer:
-    return Announcer(history.release(release.environment, release.version, release.before), os.environ)
+def _announcer(environment: str, version: str, before: str) -> Announcer:
+    return Announcer(history.release(environment, version, before), os.environ)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Release:
             Failed: with the state that things are in, and the command that comes next.
         """
         self._note("under way")
-        if targets[0] == FORWARD[0]:
+        if FORWARD[0] in targets:
             hearer.started()
         for target in sorted(targets, key=FORWARD.index):
             self.say(f"{self.environment}: {target} -> {self.version}")

@@ -64,6 +64,12 @@ def test_forward_ends_with_every_role_in_the_new_version_and_a_job_of_each_queue
     assert stack.ended(before.id)[0].state is State.SUCCEEDED
 
 
+def test_targets_are_done_in_their_order_however_they_are_named(place: Machine, stack: Stack) -> None:
+    audience = Audience()
+    Release(place, "staging", "two").forward(("worker-fast", "fit"), audience)
+    assert audience.heard == ["started", "fit", "worker-fast"]
+
+
 def test_a_version_that_does_not_start_goes_back_by_itself_and_says_so(place: Machine, stack: Stack) -> None:
     audience = Audience()
     with pytest.raises(Failed) as failure:

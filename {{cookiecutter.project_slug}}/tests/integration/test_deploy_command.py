@@ -12,6 +12,7 @@ import pytest
 
 from deploy.platform import ROLES
 from deploy.release import FORWARD
+from tests.support.recorder import Recorder
 from tests.support.stack import ROOT, until
 
 pytestmark = pytest.mark.slow
@@ -95,6 +96,22 @@ def test_after_one_that_was_left_half_done_back_is_still_the_last_good_one(shelf
     assert shelf.read("versions") == dict.fromkeys(ROLES, "two")
     assert shelf.run("forward", "staging", "bad", "api")[0] == 1
     assert shelf.read("versions") == dict.fromkeys(ROLES, "one")
+
+
+@pytest.mark.parametrize("step", ["worker-slow", "verify"])
+def test_a_rollback_says_from_what_to_what_also_of_one_that_was_cut_off(shelf: Shelf, step: str) -> None:
+    shelf.hold(step)
+    process = shelf.start("forward", "staging", "two", *FORWARD[1:])
+    until(lambda: shelf.at(step))
+    process.kill()
+    process.wait()
+    (shelf.folder / "lock").unlink()
+    (shelf.folder / f"hold-{step}").unlink()
+    with Recorder() as channel:
+        shelf.environment |= {"ANNOUNCE_WEBHOOK_URL": channel.url, "ANNOUNCE_WEBHOOK_TOKEN": "t"}
+        assert shelf.run("back", "staging")[0] == 0
+    told = [(call.body["event"], call.body["before"], call.body["version"]) for call in channel.calls]
+    assert told == [("started", "two", "one"), ("succeeded", "two", "one")]
 
 
 def test_a_second_one_is_kept_out_and_told_by_whom(shelf: Shelf) -> None:
