@@ -81,7 +81,7 @@ class Compose:
         except Failed as error:
             held = self._held()
             if not held:
-                raise Refused(f"{error}; nothing was changed, deploy again") from error
+                raise Refused(f"{error}; nothing was changed; run this again") from error
             raise Refused(
                 f"expected nobody else to deploy to {self._environment}, got: {held['holder']} "
                 f"since {held['since']} UTC; wait for its end, or break it: "

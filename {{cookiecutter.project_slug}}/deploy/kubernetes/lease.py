@@ -98,4 +98,4 @@ def _text(moment: datetime) -> str:
 
 
 def _unknown(wrong: Wrong) -> str:
-    return f"expected to lock the deploys of this environment, got: {wrong}; nothing was changed, deploy again"
+    return f"expected to lock the deploys of this environment, got: {wrong}; nothing was changed; run this again"

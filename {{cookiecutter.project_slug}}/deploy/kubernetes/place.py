@@ -51,7 +51,7 @@ class Kubernetes:
         if not shutil.which("kubectl"):
             missing.append("kubectl on PATH (on Debian: apt install kubernetes-client)")
         if missing:
-            raise Refused(f"expected {' and '.join(missing)}, got: nothing; set that, and deploy again")
+            raise Refused(f"expected {' and '.join(missing)}, got: nothing; set that, and run this again")
         demand_access(self._kubectl)
         demand_image(self._image, version)
 
@@ -74,7 +74,9 @@ class Kubernetes:
         try:
             data = self._kubectl.get("configmap", RECORD).get("data")
         except Wrong as wrong:
-            raise Failed(f"expected to read the last deploy's record, got: {wrong}; deploy again") from None
+            raise Failed(
+                f"expected to read the last deploy's record, got: {wrong}; mend it, and run this again"
+            ) from None
         return Record(**data) if data else None
 
     def remember(self, record: Record) -> None:
@@ -88,14 +90,14 @@ class Kubernetes:
         try:
             self._kubectl.apply([kept])
         except Wrong as wrong:
-            raise Failed(f"expected to write the deploy's record, got: {wrong}; deploy again") from None
+            raise Failed(f"expected to write the deploy's record, got: {wrong}; run this again") from None
 
     def versions(self) -> Mapping[str, str]:
         """From the tags of the deployments' images."""
         try:
             found = self._kubectl.get("deployments", f"--selector=app.kubernetes.io/name={NAME}").get("items", [])
         except Wrong as wrong:
-            raise Failed(f"expected to read which versions run, got: {wrong}; deploy again") from None
+            raise Failed(f"expected to read which versions run, got: {wrong}; mend it, and run this again") from None
         images = {pods.name(each): pods.image(each) for each in found}
         return {role: images[role].rpartition(":")[2] for role in ROLES if role in images}
 
