@@ -2,12 +2,12 @@
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-KEYS = {"DD-API-KEY": "an-api-key", "DD-APPLICATION-KEY": "an-application-key"}
+from tests.support.listener import Listener, Request, Response
+
+KEYS = {"dd-api-key": "an-api-key", "dd-application-key": "an-application-key"}
 
 QUERY = re.compile(
     r"((avg|max|min|sum)\(last_\d+[mhdw]\)|change\((avg|max|min|sum)\(last_\d+[mh]\),last_\d+[mhd]\)):"
@@ -17,10 +17,11 @@ QUERY = re.compile(
 Answer = tuple[int, Any]
 
 
-class Datadog:
+class Datadog(Listener):
     """Monitors and dashboards by their ids, and the calls that were made."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.monitors: dict[str, dict[str, Any]] = {}
         self.dashboards: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
@@ -29,14 +30,23 @@ class Datadog:
         # Why it refuses to judge any definition well.
         self.refuses = ""
         self._ids = iter(range(1000, 10_000))
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     @property
     def writes(self) -> list[str]:
         """The calls that change something."""
         return [call for call in self.calls if not call.startswith("GET ") and not call.endswith("/validate")]
+
+    def respond(self, request: Request) -> Response:
+        """Answer as Datadog does, or as it was told to."""
+        parts = urlsplit(request.target)
+        self.calls.append(f"{request.method} {parts.path}")
+        status, headers, said = 403, dict[str, str](), {"errors": ["Forbidden"]}
+        if self.faults:
+            (status, headers), said = self.faults.pop(0), {"errors": ["not now"]}
+        elif all(request.headers.get(name) == value for name, value in KEYS.items()):
+            body = json.loads(request.body) if request.body else None
+            status, said = self.answer(request.method, parts.path, parse_qs(parts.query), body)
+        return status, {**headers, "Content-Type": "application/json"}, json.dumps(said).encode()
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> Answer:
         """What Datadog says to a call."""
@@ -87,44 +97,3 @@ class Datadog:
         options = {"new_host_delay": 300, "notify_audit": False, "silenced": {}, **body["options"]}
         tags = sorted(body["tags"], reverse=True)
         return {**body, "id": int(key), "tags": tags, "options": options, "overall_state": "OK", "multi": False}
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        datadog = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                parts = urlsplit(self.path)
-                raw = self.rfile.read(int(self.headers["content-length"] or 0))
-                datadog.calls.append(f"{self.command} {parts.path}")
-                if datadog.faults:
-                    self._send(*datadog.faults.pop(0))
-                elif any(self.headers[name] != value for name, value in KEYS.items()):
-                    self._send(403, {}, {"errors": ["Forbidden"]})
-                else:
-                    body = json.loads(raw) if raw else None
-                    status, said = datadog.answer(self.command, parts.path, parse_qs(parts.query), body)
-                    self._send(status, {}, said)
-
-            do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the server's own names
-
-            def _send(self, status: int, headers: dict[str, str], said: Any = None) -> None:
-                content = json.dumps(said if said is not None else {"errors": ["not now"]}).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Type": "application/json"}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        return Handler
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()

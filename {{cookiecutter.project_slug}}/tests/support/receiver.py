@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+
+from tests.support.listener import Listener, Request, Response
 
 
 @dataclass(frozen=True)
@@ -20,43 +20,28 @@ class Sent:
 Answer = tuple[int, dict[str, str]]
 
 
-class Receiver:
-    """Answers on an address of this machine; 127.0.0.2 is another host than 127.0.0.1."""
+class Receiver(Listener):
+    """Its address is `url`."""
 
     def __init__(self, host: str = "127.0.0.1", answer: Callable[[Sent], Answer] = lambda _: (204, {})) -> None:
+        super().__init__(host)
+        self.url += "/hook"
         self.sent: list[Sent] = []
         self.answer = answer
         # How many requests were there at once, at most.
         self.together = 0
         self._present = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer((host, 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://{host}:{self._server.server_port}/hook"
 
     @property
     def ids(self) -> list[str]:
         """The ids of the messages, as they came."""
         return [sent.headers["webhook-id"] for sent in self.sent]
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"])).decode()
-                sent = Sent(time.monotonic(), {name.lower(): value for name, value in self.headers.items()}, body)
-                status, headers = receiver._take(sent)
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        return Handler
+    def respond(self, request: Request) -> Response:
+        """Keep it, and answer as the test wants."""
+        status, headers = self._take(Sent(time.monotonic(), request.headers, request.body.decode()))
+        return status, headers, b""
 
     def _take(self, sent: Sent) -> Answer:
         with self._lock:
@@ -68,11 +53,3 @@ class Receiver:
         finally:
             with self._lock:
                 self._present -= 1
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()

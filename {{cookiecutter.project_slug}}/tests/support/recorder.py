@@ -3,15 +3,13 @@
 import itertools
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.support.listener import Listener, Request, Response
 from tests.support.waiting import until
-
-Answer = tuple[int, Mapping[str, str], bytes]
 
 
 @dataclass(frozen=True)
@@ -28,86 +26,60 @@ class Call:
         return f"{self.method} {self.path}"
 
 
-def well(call: Call) -> Answer:
+def well(call: Call) -> Response:
     """As one that took it."""
     return 202, {}, b'{"status": "ok"}'
 
 
-def status(number: int, **headers: str) -> Callable[[Call], Answer]:
+def status(number: int, **headers: str) -> Callable[[Call], Response]:
     """As one in trouble, whose words hold what it was sent, as some servers' do."""
     return lambda call: (number, headers, json.dumps({"error": str(call.headers), "of": call.body}).encode())
 
 
-class Recorder:
-    """Listens on an address of this machine."""
+class Recorder(Listener):
+    """Answers as the test wants."""
 
-    def __init__(self, answer: Callable[[Call], Answer] = well) -> None:
+    def __init__(self, answer: Callable[[Call], Response] = well) -> None:
+        super().__init__()
         self.calls: list[Call] = []
         self.answer = answer
         self._gone = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     @property
     def paths(self) -> list[str]:
         """What was asked for, in order."""
         return [str(call) for call in self.calls]
 
-    def hang(self, call: Call) -> Answer:
+    def hang(self, call: Call) -> Response:
         """As one that never answers."""
         self._gone.wait()
         return well(call)
 
-    def dribble(self, call: Call) -> Answer:
+    def dribble(self, call: Call) -> Response:
         """As one that answers so slowly that no single read takes too long; its body is sent a byte at a time."""
-        return 200, {"X-Dribble": "yes"}, b" " * 1000
+        return 200, {"Content-Length": "1000"}, self._drops(1000)
+
+    def respond(self, request: Request) -> Response:
+        """Keep it, and answer."""
+        parts = urlsplit(request.target)
+        content = json.loads(request.body) if request.body else None
+        call = Call(request.method, parts.path, dict(parse_qsl(parts.query)), request.headers, content)
+        self.calls.append(call)
+        return self.answer(call)
 
     def come(self, count: int) -> None:
         """Wait until so many calls have arrived."""
         until(lambda: len(self.calls) >= count)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        recorder = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _answer(self) -> None:
-                parts = urlsplit(self.path)
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                content = json.loads(body) if body else None
-                call = Call(self.command, parts.path, dict(parse_qsl(parts.query)), headers, content)
-                recorder.calls.append(call)
-                number, more, said = recorder.answer(call)
-                self.send_response(number)
-                for name, value in {**more, "Content-Length": str(len(said))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                for start in range(len(said)) if "X-Dribble" in more else ():
-                    self.wfile.write(said[start : start + 1])
-                    if recorder._gone.wait(0.1):
-                        return
-                if "X-Dribble" not in more:
-                    self.wfile.write(said)
-
-            def __getattr__(self, name: str) -> Any:
-                if name.startswith("do_"):
-                    return self._answer
-                raise AttributeError(name)
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        return Handler
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
+    def _drops(self, count: int) -> Iterator[bytes]:
+        for _ in range(count):
+            yield b" "
+            if self._gone.wait(0.1):
+                return
 
     def __exit__(self, *_: object) -> None:
         self._gone.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__exit__()
 
 
 class Slack(Recorder):
@@ -133,7 +105,7 @@ class Slack(Recorder):
         """What stands in threads."""
         return [each for each in self.messages if "thread_ts" in each]
 
-    def _slack(self, call: Call) -> Answer:
+    def _slack(self, call: Call) -> Response:
         with self._lock:
             said = self._refusal(call) or getattr(self, f"_{call.path.strip('/').replace('.', '_')}")(call)
         return 200, {}, json.dumps({"ok": "error" not in said, **said}).encode()

@@ -2,19 +2,24 @@
 
 import gzip
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
+
+from tests.support.listener import Listener, Request, Response
 
 
-class Sentry:
-    """Listens on an address of this machine; `dsn` is what a service is given."""
+class Sentry(Listener):
+    """`dsn` is what a service is given."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.bodies: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.dsn = f"http://key@127.0.0.1:{self._server.server_port}/1"
+        self.dsn = f"http://key@127.0.0.1:{self.port}/1"
+
+    def respond(self, request: Request) -> Response:
+        """Keep it."""
+        packed = request.headers.get("content-encoding") == "gzip"
+        self.bodies.append((gzip.decompress(request.body) if packed else request.body).decode())
+        return 200, {}, b"{}"
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -36,29 +41,3 @@ class Sentry:
             lines = [json.loads(line) for line in body.splitlines() if line]
             found += [(head["type"], item) for head, item in zip(lines[1::2], lines[2::2], strict=True)]
         return found
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        sentry = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                packed = self.headers.get("content-encoding") == "gzip"
-                sentry.bodies.append((gzip.decompress(body) if packed else body).decode())
-                self.send_response(200)
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        return Handler
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()

@@ -9,7 +9,8 @@ import pytest
 
 from deploy.announce import Announcer, Release
 from deploy.history import Change
-from tests.support.recorder import Answer, Call, Slack
+from tests.support.listener import Response
+from tests.support.recorder import Call, Slack
 from tests.support.releases import NEW, OLD, WEB, commits, job, released
 
 
@@ -184,7 +185,7 @@ def test_two_processes_that_begin_at_once_end_with_one_message(slack: Slack) -> 
     looks = itertools.count()
     answer = slack.answer
 
-    def together(call: Call) -> Answer:
+    def together(call: Call) -> Response:
         said = answer(call)
         if "history" in call.path and next(looks) < 2:
             both.wait()

@@ -31,7 +31,7 @@ def datadog() -> Iterator[Datadog]:
 
 def sync(datadog: Datadog, *words: str, fails: bool = False, **environment: str) -> str:
     """Run the command; gives what it said."""
-    keys = {"DD_API_KEY": KEYS["DD-API-KEY"], "DD_APP_KEY": KEYS["DD-APPLICATION-KEY"]}
+    keys = {"DD_API_KEY": KEYS["dd-api-key"], "DD_APP_KEY": KEYS["dd-application-key"]}
     run = subprocess.run(
         [sys.executable, "-m", "deploy.monitors", *words],
         cwd=ROOT,
