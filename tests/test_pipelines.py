@@ -64,7 +64,7 @@ def images(read: object) -> Iterator[str]:
 def test_targets_are_deployed_in_the_order_of_a_release(render: Render, github: dict[str, Yaml]) -> None:
     """The same that `deploy/release.py` keeps; on GitLab by what each job needs."""
     core = "".join((TEMPLATE / "deploy" / name).read_text() for name in ("platform.py", "release.py"))
-    assert 'ROLES = ("worker-fast", "worker-slow", "beat", "api")' in core
+    assert 'ROLES = (*(f"worker-{queue}" for queue in QUEUES), "beat", "api")' in core
     assert 'FORWARD = ("fit", "migrate", *ROLES, "verify")' in core
     steps = [step["run"] for step in github["deploy"]["jobs"]["deploy"]["steps"] if "run" in step]
     assert steps[1:] == [f"make deploy TARGET={target}" for target in FORWARD]

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
+from service.queues import QUEUES
+
 # Forward in this order, since a worker must know a task before anyone sends it; back in the other.
-ROLES = ("worker-fast", "worker-slow", "beat", "api")
+ROLES = (*(f"worker-{queue}" for queue in QUEUES), "beat", "api")
 
 # What runs once, in the new image, and ends: whether waiting jobs fit it, its migrations, and whether all is well.
 ONCE = ("fit", "migrate", "verify")

@@ -181,7 +181,7 @@ def settings(role: str = "") -> Settings:
 
 
 def _override(name: str, queue: Queue, given: Mapping[str, str], faults: list[str]) -> Queue:
-    prefix = f"QUEUE_{name.upper()}_"
+    prefix = f"QUEUE_{name}_".upper().replace("-", "_")
     changes = {field: given[prefix + field.upper()] for field in Queue.model_fields if prefix + field.upper() in given}
     try:
         return Queue.model_validate(queue.model_dump() | changes) if changes else queue
@@ -191,7 +191,7 @@ def _override(name: str, queue: Queue, given: Mapping[str, str], faults: list[st
 
 
 def _unknown_overrides(given: Mapping[str, str]) -> list[str]:
-    known = {f"QUEUE_{queue}_{field}".upper() for queue in QUEUES for field in Queue.model_fields}
+    known = {f"QUEUE_{queue}_{field}".upper().replace("-", "_") for queue in QUEUES for field in Queue.model_fields}
     return [
         f"{name}: expected QUEUE_<NAME>_<FIELD> with a queue and a field of queues.py, got: {name}; "
         f"correct its name (queues: {', '.join(QUEUES)})"

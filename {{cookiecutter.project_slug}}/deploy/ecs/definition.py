@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.queues import QUEUES
+
 PORT = 8000
 READY = f"import urllib.request as http; http.urlopen('http://127.0.0.1:{PORT}/health/ready')"
 CONTAINER = "service"
@@ -14,7 +16,7 @@ FINGERPRINT = "deploy.fingerprint"
 
 @dataclass(frozen=True)
 class Role:
-    """How one role runs: CPU units, MiB of memory, and the seconds to stop in (a queue's grace and 10)."""
+    """How one role runs: CPU units, MiB of memory, and the seconds to stop in."""
 
     command: list[str]
     cpu: int
@@ -26,8 +28,11 @@ class Role:
 
 
 ROLES = {
-    "worker-fast": Role(["worker", "fast"], 512, 2048, 40, ["./alive", "worker-fast"]),
-    "worker-slow": Role(["worker", "slow"], 512, 2048, 100, ["./alive", "worker-slow"]),
+    # What does not end within the queue's grace is handed back in the 10 s after it.
+    **{
+        f"worker-{name}": Role(["worker", name], 512, 2048, int(queue.grace) + 10, ["./alive", f"worker-{name}"])
+        for name, queue in QUEUES.items()
+    },
     "beat": Role(["beat"], 256, 512, 30, ["./alive", "beat"], alone=True),
     "api": Role(["api"], 512, 1024, 30, ["python", "-c", READY]),
 }

@@ -27,7 +27,8 @@ def _faults(task: Task) -> Iterator[str]:
     from service.worker.task import DurableTask
 
     if not isinstance(task, DurableTask):
-        yield f"base: expected FastTask or SlowTask, got: {type(task).__mro__[1].__name__}; say which queue it is for"
+        bases = " or ".join(base.__name__ for base in DurableTask.__subclasses__())
+        yield f"base: expected {bases}, got: {type(task).__mro__[1].__name__}; say which queue it is for"
         return
     yield from _limits(task)
     if task.max_retries is None:

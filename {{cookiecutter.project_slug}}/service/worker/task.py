@@ -15,7 +15,6 @@ from service.worker.job import RunningJob
 class DurableTask(Task):
     """A task whose work is a row: submitted it is durable, `.delay()` stays what Celery says it is."""
 
-    abstract = True
     kind: ClassVar[str]
     Request = "service.worker.request:JobRequest"
 
@@ -90,12 +89,10 @@ class DurableTask(Task):
 class FastTask(DurableTask):
     """Work of seconds, on the queue `fast`."""
 
-    abstract = True
     kind = "fast"
 
 
 class SlowTask(DurableTask):
     """Work of minutes, on the queue `slow`."""
 
-    abstract = True
     kind = "slow"

@@ -7,6 +7,7 @@ from sqlalchemy import update
 
 from service.database import transaction
 from service.jobs import Job, State
+from service.queues import QUEUES
 from tests.contract.conftest import Make
 
 
@@ -58,7 +59,7 @@ class TestQueues:
 
     def test_every_queue_is_shown(self, anna: httpx.Client) -> None:
         """All queues of the policy are listed, used or not."""
-        assert [queue["name"] for queue in anna.get("/v1/queues").json()["queues"]] == ["fast", "slow"]
+        assert [queue["name"] for queue in anna.get("/v1/queues").json()["queues"]] == [*QUEUES]
 
     def test_an_unknown_queue(self, operator: httpx.Client) -> None:
         """A queue that does not exist is 404."""

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from service.database import transaction
 from service.jobs import Job, State
 from service.jobs.operate import pause, resume
+from service.queues import QUEUES
 from tests.contract.conftest import Make, Service
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -56,7 +57,7 @@ def test_retry_after_until_it_has_ended(anna: httpx.Client, job: Make) -> None:
 def test_the_tag_changes_with_whatever_is_visible(anna: httpx.Client, job: Make) -> None:
     """After each change the caller's tag is out of date once, and the next is good until another change."""
     # One that is paused would hide what else its jobs wait for.
-    for queue in ("fast", "slow"):
+    for queue in QUEUES:
         resume(queue)
     job_id = job()
     path, tags = f"/v1/jobs/{job_id}", [anna.get(f"/v1/jobs/{job_id}").headers["etag"]]

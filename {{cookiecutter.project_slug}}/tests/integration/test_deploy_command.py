@@ -91,7 +91,7 @@ def test_an_interrupted_deploy_says_where_things_stand_and_can_be_taken_up(
 
 
 def test_after_one_that_was_left_half_done_back_is_still_the_last_good_one(shelf: Shelf) -> None:
-    for target in FORWARD[1:6]:
+    for target in FORWARD[1:-1]:
         assert shelf.run("forward", "staging", "two", target)[0] == 0
     assert shelf.read("versions") == dict.fromkeys(ROLES, "two")
     assert shelf.run("forward", "staging", "bad", "api")[0] == 1
@@ -133,7 +133,7 @@ def test_a_dry_run_tells_what_would_change_and_changes_nothing(shelf: Shelf) -> 
 
 
 def test_one_that_fails_at_a_target_of_its_own_goes_back_as_a_whole(shelf: Shelf) -> None:
-    for target in FORWARD[1:5]:
+    for target in FORWARD[1:-2]:
         assert shelf.run("forward", "staging", "bad", target)[0] == 0
     code, _, errors = shelf.run("forward", "staging", "bad", "api")
     assert code == 1

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-WORKERS = ("worker-fast-1", "worker-fast-2", "worker-slow-1", "worker-slow-2")
+from service.queues import QUEUES
+
+WORKERS = tuple(f"worker-{queue}-{number}" for queue in QUEUES for number in (1, 2))
 ROLES = (*WORKERS, "beat", "api")
 
 # Seconds: before the first fault, and between one and the next; faults that last may overlap.

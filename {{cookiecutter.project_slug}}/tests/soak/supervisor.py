@@ -77,7 +77,7 @@ class Supervisor(threading.Thread):
         return found
 
     def _start(self, name: str) -> None:
-        words = [word for word in name.split("-") if not word.isdigit()]
+        words = name.removesuffix("-1").removesuffix("-2").split("-", 1)
         self.roles[name] = self._stack.start(*words, ready=False, **self._environment)
 
     def _note(self, name: str, role: Role) -> None:

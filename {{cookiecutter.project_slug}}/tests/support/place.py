@@ -9,8 +9,6 @@ from deploy.platform import Failed, Once, Record, Refused
 from service.api.tokens import mint
 from tests.support.stack import ROOT, Role, Stack, free_port, until
 
-WORDS = {"worker-fast": ("worker", "fast"), "worker-slow": ("worker", "slow"), "beat": ("beat",), "api": ("api",)}
-
 
 class Machine:
     """Implements `deploy.platform.Place`; `broken` are versions whose API cannot start."""
@@ -66,7 +64,7 @@ class Machine:
             self.roles[role][1].stop()
         starts = role != "api" or version not in self.broken
         away = {} if starts else {"DATABASE_URL": f"sqlite:///{self._files}/no/such.db"}
-        made = self.stack.start(*WORDS[role], ready=False, **self.environment, SERVICE_VERSION=version, **away)
+        made = self.stack.start(*role.split("-", 1), ready=False, **self.environment, SERVICE_VERSION=version, **away)
         self.roles[role] = (version, made)
         sign = "api listening" if role == "api" else "worker ready" if role.startswith("worker") else "beat"
         until(lambda: made.said(sign) or made.process.poll() is not None, seconds=60)

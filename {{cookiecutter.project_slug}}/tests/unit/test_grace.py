@@ -9,12 +9,12 @@ from service.queues import QUEUES
 
 ROOT = Path(__file__).parents[2]
 
-# How each platform's file says it; a service has the one it deploys to, and compose for development.
+# How each platform's file says it, but for ECS, which derives it; a service has the one it deploys to, and compose for
+# development.
 PATTERNS = {
     "compose.yaml": r"worker-{queue}:.*?stop_grace_period: (\d+)s",
     "deploy/compose/compose.yaml": r"worker-{queue}:.*?stop_grace_period: (\d+)s",
     "deploy/kubernetes/base/worker-{queue}.yaml": r"terminationGracePeriodSeconds: (\d+)",
-    "deploy/ecs/definition.py": r'"worker-{queue}": Role\(.*?, (\d+), \["./alive"',
 }
 
 
