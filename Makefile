@@ -2,7 +2,7 @@
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 
-.PHONY: help demo test test-containers test-deploys test-pipelines audit bench lint tree clean
+.PHONY: help demo test test-containers test-deploys test-pipelines test-updates audit bench lint tree clean
 .DEFAULT_GOAL := help
 
 help: ## List the habits
@@ -22,6 +22,9 @@ test-deploys: $(filter .tools/%,$(UV)) ## Deploy to a cluster's and a cloud's st
 
 test-pipelines: $(filter .tools/%,$(UV)) ## Run every job of every pipeline; needs npm, rsync and PostgreSQL's programs
 	@$(UV) run --quiet pytest -m pipelines
+
+test-updates: $(filter .tools/%,$(UV)) ## Update services of every release to the newest template; needs the repository's history
+	@$(UV) run --quiet pytest -m updates
 
 audit: $(filter .tools/%,$(UV)) ## Look for holes in what is deployed (checkov), and in the rendered service's own `make audit`
 	@$(UV) run --quiet pytest -m audit

@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import REPOSITORY, TEMPLATE, commands, git, tool
 
 HERE = "path/to/cookiecutter-celery-service"
-DEMO, COOKIECUTTER, CRUFT = "make demo", f"uvx cookiecutter {HERE}", f"uvx cruft create {HERE}"
+DEMO, COOKIECUTTER = "make demo", f"uvx cookiecutter {HERE}"
+CREATE, UPDATE = f"uvx cruft create {HERE}", "uvx cruft update"
 ELSEWHERE = {
     "make test": "these tests",
     "make dev": "tests/test_service.py",
@@ -28,7 +29,7 @@ def run(command: str, *options: str, folder: Path) -> str:
 
 def test_every_command_of_the_readme_is_run() -> None:
     """A command that nothing runs is a promise that nothing keeps."""
-    assert set(commands(REPOSITORY)) == {DEMO, COOKIECUTTER, CRUFT, *ELSEWHERE}
+    assert set(commands(REPOSITORY)) == {DEMO, COOKIECUTTER, CREATE, UPDATE, *ELSEWHERE}
 
 
 def test_make_demo_accounts_for_every_job() -> None:
@@ -45,25 +46,79 @@ def test_cookiecutter_renders(config: Path, tmp_path: Path) -> None:
     assert said.split() == ["Next:", "cd", str(tmp_path / "order-desk"), "make", "dev", "make", "test"]
 
 
-def test_cruft_brings_what_the_template_learned(tmp_path: Path) -> None:
-    """An update adds what is new, keeps what the team changed, and does not bring back what was not chosen."""
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A service that knows its template, in a repository; then the template learned something."""
     template = tmp_path / "template"
     git(tmp_path, "clone", "--quiet", str(REPOSITORY), str(template))
     answers = ["--no-input", "--extra-context", '{"deploy": "compose"}']
-    run(CRUFT.replace(HERE, str(template)), *answers, folder=tmp_path)
+    run(CREATE.replace(HERE, str(template)), *answers, folder=tmp_path)
     service = tmp_path / "order-desk"
     git(service, "init", "--quiet")
-    (service / "README.md").write_text("ours\n")
-    git(service, "add", ".")
-    git(service, "commit", "--quiet", "--message", "Render")
-
+    commit(service, "Render")
     (template / TEMPLATE.name / "LEARNED").touch()
-    git(template, "add", ".")
-    git(template, "commit", "--quiet", "--message", "Learn")
-    subprocess.run([tool("cruft"), "update", "--skip-apply-ask"], cwd=service, check=True)
-    assert (service / "LEARNED").exists()
-    assert (service / "README.md").read_text() == "ours\n"
-    assert not (service / "deploy" / "kubernetes").exists()
+    procfile = template / TEMPLATE.name / "Procfile"
+    procfile.write_text(procfile.read_text().replace("beat: ", "beat: exec "))
+    commit(template, "Learn")
+    return service
+
+
+def commit(folder: Path, title: str) -> None:
+    """Commit what is there."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", title)
+
+
+def update(service: Path) -> subprocess.CompletedProcess[str]:
+    """Run cruft's update, without its question."""
+    words = [tool("cruft"), *UPDATE.split()[2:], "--skip-apply-ask"]
+    return subprocess.run(words, cwd=service, capture_output=True, text=True, check=False)
+
+
+def status(service: Path) -> list[str]:
+    """What git finds changed."""
+    return subprocess.check_output(["git", "status", "--porcelain"], cwd=service, text=True).splitlines()
+
+
+def test_cruft_brings_what_the_template_learned(linked: Path) -> None:
+    """An update adds what is new, keeps what the team changed, and does not bring back what was not chosen."""
+    (linked / "README.md").write_text("ours\n")
+    commit(linked, "Ours")
+    assert update(linked).returncode == 0
+    assert (linked / "LEARNED").exists()
+    assert "\nbeat: exec " in (linked / "Procfile").read_text()
+    assert (linked / "README.md").read_text() == "ours\n"
+    assert not (linked / "deploy" / "kubernetes").exists()
+
+
+def test_an_update_of_a_tree_with_changes_is_refused_in_a_sentence(linked: Path) -> None:
+    """Nothing is written then, so that a way back from an update never costs work."""
+    (linked / "README.md").write_text("ours\n")
+    refused = update(linked)
+    assert refused.returncode == 1
+    assert refused.stdout == (
+        "Cruft cannot apply updates on an unclean git project."
+        " Please make sure your git working tree is clean before proceeding.\n"
+    )
+    assert status(linked) == [" M README.md"]
+
+
+def test_lines_that_both_changed_are_left_to_be_merged(linked: Path) -> None:
+    """A sentence names the file, git lets nobody commit the marks by accident, and one command goes back."""
+    procfile = linked / "Procfile"
+    procfile.write_text(procfile.read_text().replace("beat: ", "beat: nice "))
+    commit(linked, "Ours")
+    ours = procfile.read_text()
+    said = update(linked)
+    assert "Applied patch to 'Procfile' with conflicts.\n" in said.stderr
+    assert set(status(linked)) == {" M .cruft.json", "A  LEARNED", "UU Procfile"}
+    assert re.search(r"<<<<<<< ours\nbeat: nice .*\n=======\nbeat: exec .*\n>>>>>>> theirs\n", procfile.read_text())
+    with pytest.raises(subprocess.CalledProcessError):
+        git(linked, "commit", "--quiet", "--message", "Update")
+    git(linked, "reset", "--hard", "--quiet")
+    assert status(linked) == []
+    assert procfile.read_text() == ours
+    assert not (linked / "LEARNED").exists()
 
 
 @pytest.mark.parametrize("habit", ["demo", "test", "lint", "clean"])

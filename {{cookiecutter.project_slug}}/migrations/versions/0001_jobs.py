@@ -1,4 +1,4 @@
-"""The job store, and what webhooks keep beside it."""
+"""The job store."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the tables of `service/jobs/model.py`, `service/webhooks/model.py` and `service/outbound/hosts.py`."""
+    """Add the tables of `service/jobs/model.py`."""
     op.create_table(
         "jobs",
         sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
@@ -24,7 +24,6 @@ def upgrade() -> None:
         sa.Column("client", sa.Text, nullable=False),
         sa.Column("idempotency_key", sa.Text),
         sa.Column("fingerprint", sa.Text, nullable=False),
-        sa.Column("callback_url", sa.Text),
         sa.Column("context", sa.JSON, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("waiting_for", sa.Text),
@@ -53,12 +52,9 @@ def upgrade() -> None:
     waiting = "state IN ('queued', 'retrying')"
     _partial_index("ix_jobs_waiting", ["queue", "run_at"], waiting)
     _partial_index("ix_jobs_rung", ["rung_at", "run_at"], waiting)
-    _partial_index("ix_jobs_waiting_client", ["client"], waiting)
     _partial_index("ix_jobs_expiring", ["expires_at"], waiting)
     _partial_index("ix_jobs_running", ["worker", "deadline"], "state = 'running'")
-    _partial_index("ix_jobs_waiting_for", ["waiting_for", "id"], "waiting_for IS NOT NULL")
     _partial_index("ix_jobs_failed", ["id"], "state = 'failed'")
-    _partial_index("ix_jobs_dead_letters", ["queue"], "state = 'failed'")
     _partial_index("ix_jobs_ended", ["ended_at"], "ended_at IS NOT NULL")
     _partial_index("uq_jobs_idempotency", ["client", "idempotency_key"], "idempotency_key IS NOT NULL", unique=True)
     op.create_index("ix_jobs_client", "jobs", ["client", "id"])
@@ -118,24 +114,6 @@ def upgrade() -> None:
     # Leases are taken by updating them, so they are there from the start, held by nobody since long ago.
     long_ago = datetime(2000, 1, 1, tzinfo=UTC)
     op.bulk_insert(leases, [{"name": name, "holder": "", "expires_at": long_ago} for name in ("reconciler", "beat")])
-
-    op.create_table(
-        "webhook_messages",
-        sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
-        sa.Column("job_id", sa.Uuid(as_uuid=False), sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
-        sa.Column("body", sa.Text, nullable=False),
-        sa.Column("created_at", Timestamp, nullable=False),
-    )
-    op.create_index("ix_webhook_messages_job_id", "webhook_messages", ["job_id"])
-    op.create_table(
-        "outbound_hosts",
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("holder", sa.Text, nullable=False),
-        sa.Column("held_until", Timestamp, nullable=False),
-        sa.Column("failures", sa.Integer, nullable=False),
-        sa.Column("open_at", Timestamp, nullable=False),
-        sa.Column("booked_until", Timestamp, nullable=False),
-    )
 
 
 def _partial_index(name: str, columns: list[str], where: str, *, unique: bool = False) -> None:
