@@ -146,7 +146,7 @@ def test_gitlab_has_the_jobs_of_each_occasion(checkout: Make, gitlab: Callable[[
     proposal = pipelines.jobs(CI_PIPELINE_SOURCE="merge_request_event", CI_COMMIT_BRANCH="")
     assert proposal == dict.fromkeys(checks, "on_success")
     scheduled = pipelines.jobs(CI_PIPELINE_SOURCE="schedule", CI_COMMIT_BRANCH="main")
-    assert scheduled == dict.fromkeys(["audit", "faults", "update"], "on_success")
+    assert scheduled == dict.fromkeys(["audit", "faults", "template", "update"], "on_success")
 
 
 @pytest.mark.usefixtures("advisories")
