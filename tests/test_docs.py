@@ -47,17 +47,19 @@ RUN_BY = {
         "test_a_deploy_that_was_killed_goes_on",
         'make("rollback")',
     ),
-    "uvx cruft update": ("tests/test_commands.py", "test_cruft_brings_what_the_template_learned", "update"),
     """uvx cruft update --variables-to-update '{"deploy": "compose"}'""": (
         "tests/test_docs_commands.py",
         "test_every_answer_can_be_changed_later",
         '"--variables-to-update"',
     ),
-    ".venv/bin/alembic merge heads --message joined": (
-        "tests/test_docs_commands.py",
-        "test_migrations_that_follow_the_same_one_can_be_joined",
-        '("merge", "heads", "--message", "joined")',
+    'uv run alembic merge heads --message "Take the template\'s migrations."': (
+        "tests/team.py",
+        "",
+        """["alembic", "merge", "heads", "--message", "Take the template's migrations."]""",
     ),
+    "uv run ruff check --fix migrations": ("tests/team.py", "", '["ruff", "check", "--fix", "--quiet", "migrations"]'),
+    "uv run ruff format migrations": ("tests/team.py", "", '["ruff", "format", "--quiet", "migrations"]'),
+    "make template": ("tests/test_pipelines_template.py", "test_a_template_that_moved_is_a_warning", "ask(checkout("),
 }
 # Parses commands as the runbook's test does, and prints those that the service does not know; a page may speak of one
 # without its arguments.

@@ -1,21 +1,10 @@
 """What docs/ says of changes to come, done to a service."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 from tests.conftest import CHOICES, REPOSITORY, git, tool
-
-MIGRATION = """
-revision = "ours"
-down_revision = "0001"
-branch_labels = depends_on = None
-
-
-def upgrade() -> None:
-    pass
-"""
 
 
 def test_every_answer_can_be_changed_later(tmp_path: Path) -> None:
@@ -36,17 +25,3 @@ def test_every_answer_can_be_changed_later(tmp_path: Path) -> None:
         for root in (service, tmp_path / "shop-desk")
     )
     assert {path: text for path, text in ours.items() if path.parts[0] != ".git"} == theirs
-
-
-def test_migrations_that_follow_the_same_one_can_be_joined(project: Path, installed: Path, tmp_path: Path) -> None:
-    """As a team's and a newer template's do."""
-    service = shutil.copytree(project, tmp_path / project.name)
-    (service / "migrations" / "versions" / "ours.py").write_text(MIGRATION)
-
-    def alembic(*words: str) -> list[str]:
-        program = str(installed / ".venv" / "bin" / "alembic")
-        return subprocess.check_output([program, *words], cwd=service, text=True).splitlines()
-
-    assert len(alembic("heads")) == 2
-    alembic("merge", "heads", "--message", "joined")
-    assert len(alembic("heads")) == 1
