@@ -6,23 +6,49 @@ from pathlib import Path
 
 import pytest
 
-CAPABILITIES = {"invoices.send": "slow", "invoices.void_late": "fast", "line_items.count": "fast"}
+from tests.conftest import git
+
+CAPABILITIES = {
+    "invoices.send": "slow",
+    "invoices.void_late": "fast",
+    "line_items.count": "fast",
+    "parcels.load": "bulk-imports",
+}
 ADDED = [
     "service/api/invoices.py",
     "service/api/line_items.py",
+    "service/api/parcels.py",
     "service/tasks/invoices.py",
     "service/tasks/line_items.py",
+    "service/tasks/parcels.py",
     "tests/contract/test_invoices.py",
     "tests/contract/test_line_items.py",
+    "tests/contract/test_parcels.py",
 ]
+PROOF = '''"""The worker of a queue that was added does its work, and nobody else is there to do it."""
+
+from service.jobs import State
+from tests.support.stack import Stack
+
+
+def test_it_does_its_job(stack: Stack) -> None:
+    stack.start("worker", "bulk-imports")
+    (job,) = stack.ended(stack.submit("parcels.load", subject="x").id)
+    assert (job.state, job.queue, job.result) == (State.SUCCEEDED, "bulk-imports", {"subject": "x"})
+'''
 
 
 @pytest.fixture(scope="module")
 def service(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the service with its environment, under git."""
+    """A copy of the service with its environment and one queue more, under git."""
     copy = shutil.copytree(installed, tmp_path_factory.mktemp("capability") / "order-desk", symlinks=True)
-    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "as rendered"]):
-        subprocess.run(["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", *words], cwd=copy, check=True)
+    added = make(copy, "queue", "NAME=bulk-imports")
+    assert added.returncode == 0, added.stderr
+    assert added.stdout.startswith("bulk-imports works as slow does: ")
+    (copy / "tests" / "integration" / "test_bulk_imports.py").write_text(PROOF)
+    git(copy, "init", "--quiet")
+    git(copy, "add", "--all")
+    git(copy, "commit", "--quiet", "--message", "with a queue")
     return copy
 
 
@@ -40,7 +66,7 @@ def changed(service: Path) -> list[str]:
 
 
 def test_capabilities_that_were_just_added_pass_lint_types_and_the_tests_of_every_order(service: Path) -> None:
-    """Three of them, two in one module, each with the preset of its queue."""
+    """Four of them, two in one module, each with the preset of its queue, one of a queue that was just added."""
     for name, queue in CAPABILITIES.items():
         run = make(service, "task", f"NAME={name}", f"QUEUE={queue}")
         assert run.returncode == 0, run.stderr
@@ -48,12 +74,13 @@ def test_capabilities_that_were_just_added_pass_lint_types_and_the_tests_of_ever
     assert changed(service) == [" M service/openapi.yaml", *(f"?? {path}" for path in ADDED)]
     for name, queue in CAPABILITIES.items():
         module, _, function = name.partition(".")
-        base = f"{queue.capitalize()}Task"
+        base = f"{queue.title().replace('-', '')}Task"
         assert f"def {function}(self: {base}," in (service / "service" / "tasks" / f"{module}.py").read_text()
     checked = make(service, "check")
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    ours = "tests/contract/test_invoices.py tests/contract/test_line_items.py tests/contract/test_specification.py"
-    tested = make(service, "test", f"ONLY={ours}")
+    ours = [path for path in ADDED if path.startswith("tests/")]
+    ours += ["tests/contract/test_specification.py", "tests/integration/test_bulk_imports.py"]
+    tested = make(service, "test", f"ONLY={' '.join(ours)}")
     assert tested.returncode == 0, tested.stdout[-4000:]
 
 
@@ -66,8 +93,8 @@ def test_capabilities_that_were_just_added_pass_lint_types_and_the_tests_of_ever
         ("invoices", "fast", "expected NAME to name a task, got: invoices; write a module and a function"),
         ("class.def", "fast", "expected NAME to name a task, got: class.def"),
         ("Invoices.send", "fast", "expected NAME to name a task, got: Invoices.send"),
-        ("orders.ship", "medium", "expected QUEUE to be one of fast, slow, got: medium"),
-        ("orders.ship", "", "expected QUEUE to be one of fast, slow, got: nothing"),
+        ("orders.ship", "medium", "expected QUEUE to be one of fast, slow, bulk-imports, got: medium"),
+        ("orders.ship", "", "expected QUEUE to be one of fast, slow, bulk-imports, got: nothing"),
     ],
 )
 def test_what_will_not_do_is_refused_in_a_sentence(service: Path, name: str, queue: str, said: str) -> None:

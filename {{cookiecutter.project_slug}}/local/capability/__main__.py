@@ -3,22 +3,18 @@
 import ast
 import keyword
 import re
-import subprocess
 import sys
 from pathlib import Path
 from string import Template
 
+from local.change import ROOT, Refused, write
+from local.queue import base
 from service.queues import QUEUES
 
-ROOT = Path(__file__).parents[2]
 PARTS = Path(__file__).parent
 
 NAME = re.compile(r"([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)")
 MODULES = {"service/tasks/{}.py": "task", "service/api/{}.py": "handler", "tests/contract/test_{}.py": "test"}
-
-
-class Refused(Exception):
-    """Nothing was written; the sentence says why."""
 
 
 def main(name: str, queue: str) -> None:
@@ -44,10 +40,7 @@ def main(name: str, queue: str) -> None:
     names = _names(module, function, queue, specification.read_text())
     written = {path: _module(path, part, names) for path, part in files.items()}
     written[specification] = _specified(specification.read_text(), names)
-    for path, text in written.items():
-        path.write_text(text)
-    for words in (["check", "--fix", "--select", "I"], ["format"]):
-        subprocess.run([sys.executable, "-m", "ruff", *words, "--quiet", *map(str, files)], cwd=ROOT, check=True)
+    write(written)
     print(f"{name} works: `make test` holds it to what every order must do, and `make dev` takes it. Now fill in:")
     for path in (specification, *handlers.parent.glob(f"{module}.py"), tasks, list(files)[2]):
         print(f"  {path.relative_to(ROOT)}")
@@ -69,7 +62,7 @@ def _names(module: str, function: str, queue: str, specification: str) -> dict[s
     return {
         "module": module,
         "function": function,
-        "base": f"{queue.capitalize()}Task",
+        "base": base(queue),
         "path": path,
         "tag": tag,
         "schema": schema,
@@ -105,6 +98,6 @@ def _specified(specification: str, names: dict[str, str]) -> str:
 
 if __name__ == "__main__":
     try:
-        main(*(f"{word}" for word in [*sys.argv[1:], "", ""][:2]))
+        main(*[*sys.argv[1:], "", ""][:2])
     except Refused as error:
         sys.exit(str(error))
