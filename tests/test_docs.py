@@ -22,11 +22,11 @@ CLI = TEMPLATE / "service" / "cli" / "__init__.py"
 
 # What docs/ shows and no README: where each command is run, in which function, and by which words.
 RUN_BY = {
-    "make check": ("tests/test_service.py", "test_its_own_habits_pass", "make"),
-    "make test ALL=1": ("tests/test_service.py", "test_its_own_habits_pass", "make"),
+    "make check": ("tests/test_service.py", "test_its_own_habits_pass", '"check"'),
+    "make test ALL=1": ("tests/test_service.py", "test_its_own_habits_pass", '"test ALL=1"'),
     "make setup": ("tests/conftest.py", "installed", '["make", "setup"]'),
     "make update": ("tests/test_pipelines_update.py", "test_gitlab_proposes_what_is_newer", 'run("update")'),
-    "make faults": (".ci/break", "", "make faults"),
+    "make faults": (".ci/break", "", 'with-postgresql" make faults'),
     "make deploy TARGET_ENV=staging VERSION=1a2b3c4": (
         "tests/test_deploy_compose.py",
         "test_a_first_deploy_from_nothing",
@@ -116,7 +116,7 @@ def functions(file: Path) -> dict[str, str]:
     text = file.read_text()
     found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
     lines = text.splitlines()
-    start = {node.name: min(node.lineno, *(each.lineno for each in node.decorator_list), node.lineno) for node in found}
+    start = {node.name: min([node.lineno, *(each.lineno for each in node.decorator_list)]) for node in found}
     return {node.name: "\n".join(lines[start[node.name] - 1 : node.end_lineno]) for node in found}
 
 
