@@ -2,7 +2,7 @@
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 
-.PHONY: help demo test test-containers test-deploys test-pipelines test-updates audit bench lint tree clean
+.PHONY: help demo test test-containers test-deploys test-pipelines test-updates audit bench lint tree release clean
 .DEFAULT_GOAL := help
 
 help: ## List the habits
@@ -40,6 +40,9 @@ lint: $(filter .tools/%,$(UV)) ## Lint the template's own Python and check its t
 tree: $(filter .tools/%,$(UV)) ## Take what the defaults render now for what they should render (tests/tree.txt)
 	@folder=$$(mktemp -d) && $(UV) run --quiet cookiecutter --no-input --output-dir $$folder . >/dev/null && \
 		(cd $$folder/* && find . -type f | cut -c3- | LC_ALL=C sort) >tests/tree.txt && rm -r $$folder
+
+release: ## Give what is unreleased a version: make release VERSION=0.3.0; CI tags it
+	@.ci/release "$(VERSION)"
 
 clean: ## Remove what the commands above left behind
 	rm -rf .cache .demo .tools .venv uv.lock
