@@ -143,7 +143,7 @@ def test_a_first_deploy_from_nothing(there: Machine) -> None:
     assert there.runs() == all_at(FIRST)
     with there.api as api:
         assert api.get("/health/ready").json()["version"] == FIRST
-    assert there.drive("print(place.record())") == f"Record(version='{FIRST}', before='', state='done')"
+    assert there.drive("print(place.record())") == f"Record(version='{FIRST}', before='', state='done', came='')"
     again = there.make("deploy", f"VERSION={FIRST}", "DRY_RUN=1")
     assert again.stdout.count("already there") == 4
     # A redeploy looks, and touches nothing.

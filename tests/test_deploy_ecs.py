@@ -15,6 +15,11 @@ OLD, NEW = "1a2b3c4", "5d6e7f8"
 ROLES = ["worker-fast", "worker-slow", "beat", "api"]
 
 
+def record(version: str) -> dict[str, str]:
+    """What is remembered of it."""
+    return {"version": version, "before": OLD if version == NEW else "", "state": "done", "came": "worker-slow"}
+
+
 def forward(version: str) -> list[Step]:
     """The steps of a whole deploy."""
     return [
@@ -24,7 +29,7 @@ def forward(version: str) -> list[Step]:
         ["once", "migrate", version],
         *[["replace", role, version] for role in ROLES],
         ["once", "verify", version],
-        ["remember", {"version": version, "before": OLD if version == NEW else "", "state": "done"}],
+        ["remember", record(version)],
         ["unlock", "me"],
     ]
 
@@ -34,8 +39,7 @@ def test_forward_and_again_and_back(drive: Driver, aws: Aws) -> None:
     assert drive.done(["record"], ["versions"]) == [None, {}]
     drive.done(*forward(OLD))
     drive.done(*forward(NEW))
-    record = {"version": NEW, "before": OLD, "state": "done"}
-    assert drive.done(["record"], ["versions"]) == [record, dict.fromkeys(ROLES, NEW)]
+    assert drive.done(["record"], ["versions"]) == [record(NEW), dict.fromkeys(ROLES, NEW)]
     together = {
         name.removeprefix("order-desk-staging-"): each.together for name, each in aws.scheduler.services.items()
     }

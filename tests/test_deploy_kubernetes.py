@@ -181,7 +181,7 @@ def test_a_lock_whose_answer_was_lost(world: World) -> None:
 
 def test_the_record_is_kept_in_the_place(world: World) -> None:
     """And read by whoever comes next."""
-    first, second = f'Record("{OLD}", "", "done")', f'Record("{NEW}", "{OLD}", "failed")'
+    first, second = f'Record("{OLD}", "", "done")', f'Record("{NEW}", "{OLD}", "failed", "worker-slow")'
     world.does(f"assert place.record() is None; place.remember({first})")
     world.does(f"assert place.record() == {first}; place.remember({second})")
     world.does(f"assert place.record() == {second}")

@@ -30,11 +30,15 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """The last deploy to a place: which version, which one was there before ("" for none), and how it went."""
+    """The last deploy to a place: which version, which one was there before ("" for none), and how it went.
+
+    `came` are the workers of queues that the version brought, with spaces between: the one before knows none of them.
+    """
 
     version: str
     before: str
     state: State
+    came: str = ""
 
     def fields(self) -> dict[str, str]:
         """As labels, or as JSON."""

@@ -24,10 +24,13 @@ class Release:
         self.place, self.environment, self.version, self.say = place, environment, version, say
         last = place.record()
         if last is None or (last.state == "done" and last.version != version):
-            self.before = place.versions().get("api", "")
+            runs = place.versions()
+            self.before = runs.get("api", "")
+            workers = [role for role in ROLES if role.startswith("worker-")]
+            self.came = [role for role in workers if self.before and role not in runs]
         else:
             # A deploy that did not end well may have switched the API already; the last good one is what it came from.
-            self.before = last.before
+            self.before, self.came = last.before, last.came.split()
 
     def plan(self, targets: Sequence[str]) -> list[str]:
         """What would be done, a line each."""
@@ -67,11 +70,13 @@ class Release:
     def back(self) -> None:
         """Set every role that runs this version to the one before, and look whether that works.
 
+        The worker of a queue that the one before does not know stays: it does what was sent to it meanwhile.
+
         Raises:
             Failed: naming the role that could not be set back.
         """
         for role in reversed(ROLES):
-            if self.place.versions().get(role) not in (None, self.before):
+            if role not in self.came and self.place.versions().get(role) not in (None, self.before):
                 self.say(f"{self.environment}: {role} -> {self.before}")
                 self.place.replace(role, self.before)
         self._note("rolled back")
@@ -122,7 +127,7 @@ class Release:
             self.say(str(error))
 
     def _note(self, state: State) -> None:
-        self.place.remember(Record(self.version, self.before, state))
+        self.place.remember(Record(self.version, self.before, state, " ".join(self.came)))
 
 
 def to_go_back(place: Place, environment: str, say: Callable[[str], None] = print) -> Release:

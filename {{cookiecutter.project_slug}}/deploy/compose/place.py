@@ -97,7 +97,7 @@ class Compose:
         if not kept:
             return None
         labels = kept[max(kept)]
-        return Record(version=labels["version"], before=labels["before"], state=labels["state"])
+        return Record(labels["version"], labels["before"], labels["state"], labels.get("came", ""))
 
     def remember(self, record: Record) -> None:
         # A volume's labels stay as they are: the newest one counts, and is there before the one before it goes.
