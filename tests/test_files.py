@@ -1,5 +1,6 @@
 """Every rendered file parses, with the tool that will read it."""
 
+import ast
 import configparser
 import json
 import re
@@ -81,6 +82,7 @@ READERS: dict[str, Reader] = {
     "deploy/ecs/account.yaml": program("cfn-lint"),
     "deploy/compose/*.env": lines(r"[A-Z_]+=.*"),
     "local/capability/*.txt": each(lambda text: string.Template(text).get_identifiers()),
+    "tests/support/takeover/*/*.txt": each(ast.parse),
     "deploy/image": program("shellcheck"),
     "deploy/kubernetes/key": program("shellcheck"),
     ".github/s*": program("shellcheck"),

@@ -5,21 +5,30 @@ from typing import Any
 
 import click
 
+from service import broker, schema
 from service.cli.output import Refused, as_json, show
+from service.config import settings
+from service.errors import PolicyError, StartRefused
 from service.queues import VISIBILITY_TIMEOUT
 
 
 @click.command()
+@click.option("--tasks", metavar="PATH", help="Say instead what is wrong with the Celery tasks of another service.")
 @as_json
-def check(as_json: bool) -> None:
+def check(tasks: str | None, as_json: bool) -> None:
     """Check settings, policy, tasks and connections; print what is in force."""
-    from service import broker
+    if tasks is not None:
+        try:
+            from local.takeover.report import report as takeover
+        except ModuleNotFoundError:
+            raise Refused("--tasks: expected a clone of the repository, got: no local/ here; run it in one") from None
+        takeover(tasks, as_json)
+        return
+
     from service.api import limits
-    from service.config import settings
     from service.worker.process import command_line
 
-    found = [*_policy(), *_database(), *broker.faults()]
-    faults = [fault for fault in found if fault]
+    faults = [fault for fault in [*_policy(), *_database(), *broker.faults()] if fault]
     report: dict[str, Any] = {
         "environment": settings().environment,
         "version": settings().service_version,
@@ -43,8 +52,6 @@ def check(as_json: bool) -> None:
 
 def _policy() -> Iterator[str]:
     """Tasks that do not import, and contradictions between settings."""
-    from service.config import settings
-    from service.errors import PolicyError
     from service.worker.app import configure, load_tasks
 
     app = configure(settings())
@@ -64,9 +71,6 @@ def _policy() -> Iterator[str]:
 
 
 def _database() -> Iterator[str]:
-    from service import schema
-    from service.errors import StartRefused
-
     try:
         schema.demand_current()
     except StartRefused as error:
