@@ -19,7 +19,7 @@ POLICY = ROOT / "service" / "queues.py"
 TASKS = ROOT / "service" / "worker" / "task.py"
 EXPORTS = ROOT / "service" / "worker" / "__init__.py"
 
-ENTRY = r'^    "{}": Queue\(\n(?: {{8}}.+\n)+    \),\n'
+ENTRY = r'^    "THIS": Queue\(\n(?: {8}.+\n)+    \),\n'
 CLASS = '''
 
 class {base}(DurableTask):
@@ -60,7 +60,7 @@ def main(name: str, like: str) -> None:
 
 def _policy(source: str, name: str, like: str, last: str) -> str:
     """The policy, with a copy of one entry behind the last."""
-    model, place = (re.search(ENTRY.format(re.escape(queue)), source, re.MULTILINE) for queue in (like, last))
+    model, place = (re.search(ENTRY.replace("THIS", re.escape(queue)), source, re.MULTILINE) for queue in (like, last))
     if not model or not place:
         spelt = " and ".join(dict.fromkeys((like, last)))
         remedy = "write that as it was rendered, or add the queue by hand"
