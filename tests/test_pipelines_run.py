@@ -223,6 +223,8 @@ def test_github_breaks_the_service_every_week(checkout: Make, database: str) -> 
     """And asks anew whether what it is made of has holes."""
     here = checkout(ci="github")
     stores = {"ADDRESS_POSTGRES": urlsplit(database).netloc.partition("@")[2]}
-    run = Run(here, contexts(here, "schedule"), FEW | stores, ["update"]).workflow(".github/workflows/upkeep.yml")
+    run = Run(here, contexts(here, "schedule"), FEW | stores, ["template", "update"]).workflow(
+        ".github/workflows/upkeep.yml"
+    )
     assert run.steps == ["faults: Start the stores of compose.yaml", "faults: make faults", "audit: make audit"]
     demand_no_secret(run.said)

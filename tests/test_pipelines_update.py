@@ -145,7 +145,9 @@ def test_gitlab_proposes_what_is_newer(
 def test_github_proposes_what_is_newer(checkout: Callable[[str], Checkout], registry: Registry) -> None:
     """As a pull request, made by GitHub's own program."""
     here = checkout("github")
-    run = Run(here, contexts(here, "schedule"), {}, ["faults", "audit"]).workflow(".github/workflows/upkeep.yml")
+    run = Run(here, contexts(here, "schedule"), {}, ["faults", "audit", "template"]).workflow(
+        ".github/workflows/upkeep.yml"
+    )
     demand_proposed(here, registry)
     assert [" ".join(call.split()[:3]) for call in here.calls("gh")] == [
         "auth setup-git",
