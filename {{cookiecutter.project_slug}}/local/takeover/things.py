@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from local.takeover.body import walk
-from local.takeover.source import Function, Module, Source
+from local.takeover.source import HOPS, Function, Module, Source
 from local.takeover.value import shown
 
 TYPES = {
@@ -28,7 +28,8 @@ FETCHED = ("get_object_or_404", ".query.get", ".query.get_or_404", ".query.first
 PLAIN = ("count", "exists", "aggregate", "delete", "update", "values", "values_list", "scalar", "bulk_create")
 ROWS = ("first", "one", "one_or_none", "all", "get", "first_or_404", "scalar_one")
 # Bases of classes whose instances are JSON, or come out as it.
-JSON = {"TypedDict", "StrEnum", "IntEnum", "NamedTuple", "dict", "float", "int", "list", "str", "tuple"}
+JSON = {"IntEnum", "IntegerChoices", "NamedTuple", "StrEnum", "TextChoices", "TypedDict"}
+JSON |= {"dict", "float", "int", "list", "str", "tuple"}
 
 
 def types(annotation: ast.expr | None, module: Module, source: Source) -> Iterator[str]:
@@ -58,10 +59,16 @@ def is_type(name: str, source: Source) -> bool:
     if source.origin(name) in TYPES:
         return True
     if last in source.classes:
-        module, node = source.classes[last]
-        bases = {module.resolve(base).rpartition(".")[2] for base in node.bases}
-        return not any(base in JSON or base.endswith("TypedDict") for base in bases)
+        return not _json(last, source)
     return last[:1].isupper() and not {"model", "models"}.isdisjoint(path.split("."))
+
+
+def _json(name: str, source: Source, hops: int = HOPS) -> bool:
+    """Whether the instances of a class of the project are JSON all the same."""
+    if name in JSON or not hops or name not in source.classes:
+        return name in JSON
+    module, node = source.classes[name]
+    return any(_json(module.resolve(base).rpartition(".")[2], source, hops - 1) for base in node.bases)
 
 
 def thing(expression: ast.expr, function: Function | None, module: Module, source: Source) -> bool:

@@ -94,6 +94,7 @@ def test_limits_for_all_tasks_are_seen_in_every_spelling(tmp_path: Path, given: 
         ("from service.worker import FastTask as Base\nclass B(Base): ...", "base=B", True),
         ("from service.worker import FastTask", "base=FastTask, soft_time_limit=None", False),
         ("from elsewhere import FastTask", "base=FastTask", False),
+        ("from celery import Task as Base\nclass Task:\n    time_limit = soft_time_limit = 60", "base=Base", False),
     ],
 )
 def test_what_a_task_was_given_comes_from_its_decorator_and_its_bases(

@@ -15,7 +15,7 @@ UNCOMMITTED = Fault(
     "submit(name, kwargs, session=session): the job is a row of the same transaction, and is rung for after its commit",
 )
 WRITES = {"add", "add_all", "bulk_create", "create", "delete", "execute", "flush", "merge", "save", "update"}
-ATOMIC = (".atomic", ".begin", ".begin_nested")
+ATOMIC = (".atomic", ".begin", ".begin_nested", ".transaction")
 
 
 def commits(project: Project) -> Iterator[Finding]:

@@ -90,13 +90,20 @@ def _fixed(call: ast.Call, task: Task) -> str:
 
 
 def _tries_for_ever(loop: ast.While) -> ast.ExceptHandler | None:
-    """The handler that lets a `while True` go round again, with nothing in the loop that counts."""
+    """The handler after which a `while True` that ends by success goes round again, with nothing that counts."""
     if not (isinstance(loop.test, ast.Constant) and loop.test.value):
         return None
-    counts = [node for each in loop.body for node in ast.walk(each) if isinstance(node, ast.AugAssign)]
-    for node in [] if counts else ast.walk(loop):
-        if isinstance(node, ast.ExceptHandler):
-            leaves = [each for each in ast.walk(node) if isinstance(each, ast.Return | ast.Break | ast.Raise)]
-            if not leaves and not ends_by_raising(node.body):
-                return node
+    nodes = list(walk(loop))
+    inner = {node for each in nodes if isinstance(each, ast.For | ast.While) for node in walk(each)}
+    for node in [] if any(isinstance(each, ast.AugAssign) for each in nodes) else nodes:
+        if isinstance(node, ast.Try) and node not in inner and _leaves([*node.body, *node.orelse]):
+            for handler in node.handlers:
+                if not _leaves(handler.body) and not ends_by_raising(handler.body):
+                    return handler
     return None
+
+
+def _leaves(body: list[ast.stmt]) -> bool:
+    """Whether it may end the loop that it is in."""
+    nodes = [node for each in body for node in (each, *walk(each))]
+    return any(isinstance(node, ast.Return | ast.Break | ast.Raise) for node in nodes)

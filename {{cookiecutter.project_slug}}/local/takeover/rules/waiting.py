@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from local.takeover.body import walk
-from local.takeover.finding import Fault, Finding
+from local.takeover.finding import EVERY_TASK, Fault, Finding
 from local.takeover.project import Project
 from local.takeover.source import Function, Module
 from local.takeover.task import Task
@@ -45,7 +45,7 @@ def _found(
     else:
         called = [call.task.name for call in project.calls if call.node in set(ast.walk(node))]
         called = called or [call.task.name for call in project.calls if call.function is function]
-        yield from (OUTSIDE.at(module, node, name, shown(node)) for name in called[:1])
+        yield OUTSIDE.at(module, node, (called or [EVERY_TASK])[0], shown(node))
 
 
 def _waits(node: ast.Call, function: Function, module: Module) -> bool:
