@@ -36,7 +36,6 @@ OLD = {
     "CELERY_ANNOTATIONS": "task_annotations",
     "CELERY_DEFAULT_RATE_LIMIT": "task_default_rate_limit",
     "CELERY_IGNORE_RESULT": "task_ignore_result",
-    "Task": "task_cls",
 }
 ARGUMENTS = {"backend": "result_backend", "broker": "broker_url"}
 
@@ -99,6 +98,9 @@ def _target(target: ast.expr) -> str:
     match target:
         case ast.Name():
             return target.id
+        case ast.Attribute(attr="Task"):
+            # `app.Task = Base`, as Flask's documentation has it.
+            return "task_cls"
         case ast.Attribute():
             return target.attr
         case ast.Subscript(slice=ast.Constant(value=str(name))):

@@ -46,9 +46,11 @@ def types(annotation: ast.expr | None, module: Module, source: Source) -> Iterat
             case ast.Name() | ast.Attribute():
                 if is_type(module.resolve(node), source):
                     yield shown(node)
+            case ast.Subscript(slice=ast.Tuple(elts=[first, *_])) if module.resolve(node.value).endswith("Annotated"):
+                waiting.append(first)
             case ast.Subscript():
-                outer = module.resolve(node.value).rpartition(".")[2]
-                waiting += [node.value] + ([] if outer in {"Annotated", "Literal"} else [node.slice])
+                literal = module.resolve(node.value).endswith("Literal")
+                waiting += [node.value] + ([] if literal else [node.slice])
             case _:
                 waiting += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
 

@@ -80,6 +80,7 @@ PAIRS = [
     ("object-argument", plain("app.send_task('jobs.f', [order])"), plain("app.send_task('jobs.f', [order.pk])")),
     ("object-argument", taking("Basket"), taking("Color")),
     ("object-argument", taking("list[Basket] | None"), taking("Annotated[list[Row] | None, Basket]")),
+    ("object-argument", taking("Annotated[Basket, 'x']"), taking("Annotated[int, Basket]")),
     ("object-argument", taking("'Order'"), taking("Literal['Order', 'Basket']")),
     ("object-argument", taking("Basket"), taking("Basket", "pydantic=True")),
     ("object-argument", taking("bytes"), taking("dict[str, Shade]")),

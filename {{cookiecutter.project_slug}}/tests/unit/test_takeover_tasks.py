@@ -76,6 +76,7 @@ TASK = "from shop.queue import app\n@app.task\ndef f(): ...\n"
         "app.conf.task_annotations = {'*': {'time_limit': 60, 'soft_time_limit': 50}}",
         "CELERY_TASK_ANNOTATIONS = {'jobs.f': dict(time_limit=60, soft_time_limit=50)}",
         "from celery import Task\nclass B(Task):\n    time_limit = soft_time_limit = 60\napp = Celery(task_cls=B)",
+        "from celery import Task\nclass B(Task):\n    time_limit = soft_time_limit = 60\napp.Task = B",
     ],
 )
 def test_limits_for_all_tasks_are_seen_in_every_spelling(tmp_path: Path, given: str) -> None:
