@@ -97,4 +97,4 @@ def purge(older_than_days: float | None, as_json: bool) -> None:
     from service.config import settings
 
     days = settings().job_retention_days if older_than_days is None else older_than_days
-    show({"deleted": operate.purge(days)}, as_json)
+    show({"deleted": operate.purge(days)[0]}, as_json)

@@ -1,5 +1,7 @@
 """`queues`: what waits where, and whether it may run."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -26,29 +28,19 @@ def list_(as_json: bool) -> None:
     show(seen if as_json else [_line(row) for row in seen["queues"]], as_json, COLUMNS)
 
 
-@queues.command()
-@click.argument("queue")
-@as_json
-@operator
-def pause(queue: str, as_json: bool) -> None:
-    """Let the queue's jobs wait; those that run go on."""
-    operate.pause(queue, by=OPERATOR)
-    _say(queue, as_json)
+def _act(name: str, act: Callable[[str], None], help_: str) -> None:
+    @queues.command(name, help=help_)
+    @click.argument("queue")
+    @as_json
+    @operator
+    def command(queue: str, as_json: bool) -> None:
+        act(queue)
+        (row,) = (view.queue(status) for status in query.queues() if status.name == queue)
+        show({"name": queue, "paused": row["paused"]} if as_json else _line(row), as_json)
 
 
-@queues.command()
-@click.argument("queue")
-@as_json
-@operator
-def resume(queue: str, as_json: bool) -> None:
-    """Let them run again."""
-    operate.resume(queue)
-    _say(queue, as_json)
-
-
-def _say(queue: str, as_json: bool) -> None:
-    (row,) = (view.queue(status) for status in query.queues() if status.name == queue)
-    show({"name": queue, "paused": row["paused"]} if as_json else _line(row), as_json)
+_act("pause", partial(operate.pause, by=OPERATOR), "Let the queue's jobs wait; those that run go on.")
+_act("resume", operate.resume, "Let them run again.")
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:

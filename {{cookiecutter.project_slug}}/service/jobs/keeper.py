@@ -1,5 +1,6 @@
 """The thread beside a worker's or beat's own loop: it says that the process lives, and reconciles while it leads."""
 
+import math
 import queue
 import threading
 import time
@@ -17,6 +18,12 @@ log = structlog.get_logger()
 
 # Seconds between two looks at whether there is something to do.
 TICK_SECONDS = 0.25
+
+# Seconds of a turn for what was reported: a flood of it must not silence the heartbeat.
+REPORT_SECONDS = 1.0
+
+# Reports that may wait before those that are dropped which can be spared.
+MAX_REPORTS = 1000
 
 
 class Keeper(threading.Thread):
@@ -49,9 +56,10 @@ class Keeper(threading.Thread):
         self._store_since = self._store_seen = time.monotonic()
         self._next_beat = self._next_sweep = time.monotonic()
 
-    def report(self, act: Callable[[], object]) -> None:
+    def report(self, act: Callable[[], object], *, may_drop: bool = False) -> None:
         """Do this to the store soon, and again while the store is away; never blocks."""
-        self._reports.put(act)
+        if not may_drop or self._reports.qsize() < MAX_REPORTS:
+            self._reports.put(act)
 
     def beat(self) -> None:
         """One heartbeat.
@@ -90,7 +98,7 @@ class Keeper(threading.Thread):
         self.file.unlink(missing_ok=True)
 
     def _turn(self) -> None:
-        self._do_reports()
+        self._do_reports(REPORT_SECONDS)
         self._tend()
         if time.monotonic() >= self._next_beat and self._alive():
             self.beat()
@@ -101,8 +109,9 @@ class Keeper(threading.Thread):
             self._store_answered()
             self._next_sweep = time.monotonic() + settings().sweep_seconds
 
-    def _do_reports(self) -> None:
-        while not self._reports.empty():
+    def _do_reports(self, seconds: float = math.inf) -> None:
+        end = time.monotonic() + seconds
+        while not self._reports.empty() and time.monotonic() < end:
             act = self._reports.get()
             try:
                 act()

@@ -1,5 +1,7 @@
 """What an operator or a client may do to a job or a queue; each act leaves an event that names who did it."""
 
+import math
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -9,7 +11,6 @@ from sqlalchemy.orm import Session
 from service.config import settings
 from service.database import now, transaction
 from service.errors import UnknownQueue, WrongState
-from service.jobs import doorbell
 from service.jobs.ending import end
 from service.jobs.history import record
 from service.jobs.model import WAITING, Job, PausedQueue, RefusedMessage, State, is_waiting
@@ -43,11 +44,12 @@ def retry(job_id: str, *, by: str, client: str | None) -> Job:
     with _changing(job_id, client, {State.FAILED, State.CANCELLED}, "retry") as (session, row):
         if client is not None:
             demand_room(session, row, settings().max_waiting_jobs)
-        row.state, row.run_at, row.rung_at, row.expires_at = State.QUEUED, now(), now(), None
+        # The reconciler rings, as often as the broker has room: of one that is cancelled and retried over and over, a
+        # message each time would fill it.
+        row.state, row.run_at, row.rung_at, row.expires_at = State.QUEUED, now(), None, None
         row.failures = row.crashes = row.losses = 0
         row.error_type = row.error_message = row.traceback = row.cancel_requested_at = row.ended_at = None
         record(session, row, "retried by hand", by=by)
-    doorbell.ring(row)
     return row
 
 
@@ -104,20 +106,21 @@ def resume(queue: str) -> None:
         session.execute(update(Job).where(Job.id.in_(oldest)).values(rung_at=None))
 
 
-def purge(older_than_days: float, *, batch: int = 500) -> int:
-    """Delete jobs that ended more than this many days ago, a small batch to a transaction; gives how many.
+def purge(older_than_days: float, *, seconds: float = math.inf, batch: int = 500) -> tuple[int, bool]:
+    """Delete jobs that ended more than this many days ago, a small batch to a transaction, for so many seconds.
 
-    Messages that were refused so long ago go with them.
+    Gives how many, and whether none is left. Messages that were refused so long ago go with them.
     """
-    total = 0
-    while True:
+    total, end_at = 0, time.monotonic() + seconds
+    while time.monotonic() < end_at:
         with transaction() as session:
             old = select(Job.id).where(Job.ended_at < now(-86_400 * older_than_days)).limit(batch)
             deleted = session.scalars(delete(Job).where(Job.id.in_(old)).returning(Job.id)).all()
             session.execute(delete(RefusedMessage).where(RefusedMessage.at < now(-86_400 * older_than_days)))
         total += len(deleted)
         if len(deleted) < batch:
-            return total
+            return total, True
+    return total, False
 
 
 def known(queue: str) -> None:

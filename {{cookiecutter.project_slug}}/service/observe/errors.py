@@ -23,10 +23,7 @@ FLUSH_SECONDS = 1.0
 
 # What is left of an event, of each exception in it, and of each place that it passed.
 KEPT = ("event_id", "timestamp", "platform", "level", "logger", "release", "environment", "server_name", "sdk")
-KEPT_CHECK_IN = (
-    *("type", "event_id", "environment", "release"),
-    *("monitor_slug", "check_in_id", "status", "monitor_config"),
-)
+KEPT_CHECK_IN = ("type", *KEPT, "monitor_slug", "check_in_id", "status", "monitor_config")
 KEPT_PLACE = ("filename", "function", "module", "lineno", "in_app")
 
 # What an event can be searched by.

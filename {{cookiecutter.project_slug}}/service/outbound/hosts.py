@@ -91,7 +91,7 @@ def _name(url: str) -> str:
         parsed = parse(url)
     except AddressRefused as error:
         raise UpstreamRefused(error.detail) from error
-    host = parsed.host.rstrip(".").lower()
+    host = parsed.raw_host.decode("ascii").rstrip(".").lower()
     with suppress(OSError):
         # An address has many spellings, and is one host.
         host = socket.inet_ntoa(socket.inet_aton(host))

@@ -2,7 +2,7 @@
 
 import json
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from service import view
@@ -23,6 +23,9 @@ TASK = "webhooks.deliver"
 AGAIN = "redelivered by hand"
 REDELIVER_SECONDS = 10
 
+# Messages that are kept of a job that ends over and over, since somebody sends it round.
+MAX_MESSAGES = 100
+
 
 def on_end(session: Session, row: Job) -> None:
     """Keep the job as it ended and order its delivery, where it has a callback_url."""
@@ -30,6 +33,8 @@ def on_end(session: Session, row: Job) -> None:
         message = Message(job_id=row.id, body=json.dumps(view.job(row), separators=(",", ":")))
         session.add(message)
         session.flush()
+        last = select(Message.id).where(Message.job_id == row.id).order_by(Message.id.desc())
+        session.execute(delete(Message).where(Message.id.in_(last.offset(MAX_MESSAGES))))
         submit(TASK, {"message": message.id}, client=WEBHOOK_CLIENT.format(row.client), session=session)
 
 

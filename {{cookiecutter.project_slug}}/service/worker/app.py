@@ -63,6 +63,7 @@ app.conf.update(
     worker_proc_alive_timeout=30,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    broker_channel_error_retry=True,
     broker_transport_options={
         "visibility_timeout": VISIBILITY_TIMEOUT,
         # The stock interval and throttle make a sweep of it every 100 seconds only.

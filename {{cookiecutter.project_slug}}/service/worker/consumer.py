@@ -37,5 +37,6 @@ class JobConsumer(Consumer):
 
     def _keep(self, message: Any, reason: str) -> None:
         log.error("message refused and kept", reason=reason)
-        self.app.keeper.report(partial(casualties.keep, reason, repr(message.headers), repr(message.body)))
+        kept = (repr(part)[: casualties.MAX_KEPT] for part in (message.headers, message.body))
+        self.app.keeper.report(partial(casualties.keep, reason, *kept), may_drop=True)
         message.ack_log_error(log, self.connection_errors)

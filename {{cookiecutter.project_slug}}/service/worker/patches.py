@@ -6,11 +6,15 @@ from typing import Any
 
 from billiard import pool
 from celery.worker.control import Panel
+from kombu import pidbox
 from kombu.transport import redis
 from kombu.utils.json import loads
 
 # A content type that no consumer accepts, under which what is not even JSON reaches the consumer's own error handling.
 GARBAGE = "application/x-garbage"
+
+# Bytes of an element that are read as a message: taken apart it needs ten times as much memory.
+MAX_ELEMENT = 4 * 1024 * 1024
 
 
 def apply() -> None:
@@ -20,8 +24,10 @@ def apply() -> None:
     redis.Transport._deliver = _deliver
     # A child that ends waits 30 s for a parent that listens no more; what it has to say is in its job's row already.
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
-    # Whoever reaches the broker could stop a worker, or lift its limits; what only looks is left to Flower.
-    Panel.data = {name: Panel.data[name] for name, command in Panel.meta.items() if command.type == "inspect"}
+    # Whoever reaches the broker could stop a worker, or lift its limits; what looks is left to Flower. `hello` also
+    # revokes; and a pattern for workers' names may be one that takes for ever to match.
+    Panel.data = {k: Panel.data[k] for k, v in Panel.meta.items() if v.type == "inspect" and k != "hello"}
+    pidbox.match = lambda *_: False
 
 
 # kombu 5.7.0: when Redis goes away while a message is unacknowledged, closing the channel reads a parameter of a client
@@ -35,13 +41,13 @@ def _connparams(channel: Any, asynchronous: bool = False) -> Any:
     return _stock_connparams(channel, asynchronous=asynchronous)
 
 
-# kombu 5.7.0: an element of the queue that is not a whole message ends the worker, or its connection.
+# kombu 5.7.0: an element of the queue that is huge, or no whole message, ends the worker, or its connection.
 _stock_deliver = redis.Transport._deliver
 
 
-def _loads(text: str) -> Any:
+def _loads(text: str | bytes) -> Any:
     with suppress(ValueError, RecursionError):
-        return loads(text)
+        return loads(text) if len(text) <= MAX_ELEMENT else text[:MAX_ELEMENT]
     return text
 
 

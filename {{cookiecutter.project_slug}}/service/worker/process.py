@@ -28,21 +28,12 @@ EXIT_SECONDS = 5.0
 
 def command_line(name: str, queue: Queue) -> list[str]:
     """Celery's own command line for one queue: nothing about a worker is configured anywhere else."""
-    return [
-        "--quiet",
-        "worker",
-        f"--queues={NAME}.{name}",
-        f"--hostname={name}@%h",
-        f"--concurrency={queue.concurrency}",
-        f"--prefetch-multiplier={queue.prefetch}",
-        f"--pool={queue.pool}",
-        "--optimization=fair",
-        f"--max-tasks-per-child={queue.max_tasks_per_child}",
-        f"--max-memory-per-child={queue.max_memory_per_child}",
-        f"--loglevel={settings().log_level}",
-        "--without-gossip",
-        "--without-mingle",
-    ]
+    return f"""
+        --quiet worker --queues={NAME}.{name} --hostname={name}@%h --loglevel={settings().log_level}
+        --pool={queue.pool} --concurrency={queue.concurrency} --prefetch-multiplier={queue.prefetch} --optimization=fair
+        --max-tasks-per-child={queue.max_tasks_per_child} --max-memory-per-child={queue.max_memory_per_child}
+        --without-gossip --without-mingle
+    """.split()
 
 
 def run(name: str) -> int:

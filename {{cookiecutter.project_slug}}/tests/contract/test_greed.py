@@ -7,14 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from service.api import validation
 from service.api.tokens import mint
 from service.database import transaction
 from service.errors import InvalidRequest
-from service.jobs import Job, State, history, operate, query, submit
+from service.jobs import Job, State, doorbell, history, operate, query, submit
 from service.webhooks import delivery, orders, secrets
+from service.webhooks.model import Message
 from tests.contract.conftest import serving
 from tests.support.door import PATH
 from tests.support.stack import Stack
@@ -78,6 +79,21 @@ def test_the_history_of_a_job_that_is_sent_round_and_round_stays_short(
     # A task's own lines push out only each other.
     assert len(events) == 20 + (kind == "log")
     assert events[-1] == kind
+
+
+def test_one_that_is_sent_round_and_round_leaves_few_messages_for_its_receiver_and_one_in_the_broker(
+    stores: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "MAX_MESSAGES", 5)
+    assert doorbell.flush(10)
+    before = stores.broker_depth("slow")
+    job = submit("trials.sleep", {"seconds": 60}, client="shop", callback_url=CALLBACK)
+    for _ in range(30):
+        _retry(job)
+    with transaction() as session:
+        assert session.scalar(select(func.count()).where(Message.job_id == job.id)) == 5
+    assert doorbell.flush(10)
+    assert stores.broker_depth(job.queue) == before + 1
 
 
 def test_a_running_job_is_asked_to_stop_once(stores: Stack) -> None:

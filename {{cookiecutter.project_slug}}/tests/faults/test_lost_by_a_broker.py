@@ -1,4 +1,4 @@
-"""What a broker does to work: it is away, restarts, is wiped, is full, carries garbage, and loses nothing."""
+"""What a broker does to work: it is away, restarts, is wiped, is full, and loses nothing."""
 
 import os
 import signal
@@ -8,11 +8,8 @@ import time
 
 import pytest
 import redis
-from celery import Celery
 
-from service import NAME
 from service.jobs import State, doorbell
-from tests.support.garbage import GARBAGE
 from tests.support.stack import HEARTBEAT_SECONDS, ROOT, Stack, until
 from tests.support.table import Recovered
 
@@ -145,32 +142,6 @@ def test_workers_that_come_and_go_under_load_lose_and_double_nothing(
         # An attempt may have been killed before it left its mark; without another attempt there is no second mark.
         assert len(stack.attempts(job.id)) <= job.attempt
         assert stack.events(job.id).count("succeeded") == 1
-
-
-@pytest.mark.fault("L16", "swallowed with no signal, or the worker exits")
-def test_garbage_in_the_queue_ends_no_worker(stack: Stack) -> None:
-    worker = stack.start("worker", "fast")
-    with redis.Redis(port=stack.broker.port) as client:
-        for kind, garbage in GARBAGE.items():
-            client.lpush(f"{NAME}.fast", garbage)
-            until(lambda: client.llen(f"{NAME}.fast") == 0)
-            row = stack.submit("trials.echo", value="after")
-            (done,) = stack.ended(row.id, seconds=10)
-            assert (done.state, worker.process.poll()) == (State.SUCCEEDED, None), kind
-    until(lambda: len(stack.refused_messages()) == len(GARBAGE))
-
-
-@pytest.mark.fault("U10", "one message stops every worker, or lifts its limits")
-def test_whoever_reaches_the_broker_controls_no_worker(stack: Stack) -> None:
-    worker = stack.start("worker", "fast")
-    with Celery(broker=stack.broker.url, set_as_current=False) as celery:
-        until(lambda: celery.control.inspect(timeout=1).ping())
-        for command in ("shutdown", "pool_restart", "pool_shrink", "cancel_consumer", "revoke", "time_limit"):
-            celery.control.broadcast(command, {"queue": f"{NAME}.fast", "task_name": "trials.echo", "n": 4, "soft": 1})
-        # The commands before it were heard by the time that this is answered.
-        assert celery.control.inspect(timeout=1).ping()
-    assert stack.ended(stack.submit("trials.echo", value="after").id)[0].state is State.SUCCEEDED
-    assert worker.process.poll() is None
 
 
 @pytest.mark.fault("L18", "a success recorded as FAILURE")

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 import redis
@@ -10,8 +10,7 @@ from celery import Celery
 
 from service import NAME
 from service.errors import InvalidArguments
-from service.jobs import Job, State, doorbell, submit
-from service.jobs.doorbell import Bell
+from service.jobs import Job, submit
 from tests.support.stack import ROOT, Stack, until
 
 
@@ -70,45 +69,3 @@ def test_the_api_imports_no_task_and_no_worker() -> None:
         [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert said.stdout.strip() == "[]"
-
-
-@pytest.mark.fault("U10", "arbitrary jobs")
-def test_a_forged_doorbell_without_a_row_does_nothing(stack: Stack) -> None:
-    worker = stack.start("worker", "fast")
-    bell = Bell()
-    bell.publish("00000000-0000-7000-8000-000000000000", "trials.deadly", "fast")
-    bell.close()
-    until(lambda: stack.broker_depth("fast") == 0)
-    row = stack.submit("trials.echo", value="after")
-    assert stack.ended(row.id)[0].state is State.SUCCEEDED
-    assert doorbell.flush(1)
-    assert stack.jobs("trials.deadly") == []
-    assert worker.process.poll() is None
-
-
-@pytest.mark.fault("U10", "arbitrary jobs")
-def test_a_forged_doorbell_that_names_another_task_changes_nothing(stack: Stack) -> None:
-    row = submit("trials.echo", {"value": "x"}, run_at=datetime.now(UTC) + timedelta(seconds=2))
-    stack.start("worker", "fast")
-    bell = Bell()
-
-    def ring_until_it_has_ended() -> bool:
-        bell.publish(row.id, "trials.deadly", "fast")
-        return stack.job(row.id).state is State.SUCCEEDED
-
-    until(ring_until_it_has_ended)
-    bell.close()
-    assert stack.events(row.id) == ["accepted", "started", "succeeded"]
-
-
-@pytest.mark.fault("U10", "arbitrary jobs")
-def test_a_forged_doorbell_that_is_no_id_keeps_no_worker_from_its_heartbeat(stack: Stack) -> None:
-    stack.start("worker", "fast")
-    bell = Bell()
-    for task in ("trials.echo", "trials.unheard"):
-        bell.publish("no-id", task, "fast")
-    bell.close()
-    until(lambda: stack.broker_depth("fast") == 0)
-    row = stack.submit("trials.deadly", times=1)
-    (done,) = stack.ended(row.id)
-    assert (done.state, done.crashes) == (State.SUCCEEDED, 1)

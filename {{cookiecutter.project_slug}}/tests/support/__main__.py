@@ -22,6 +22,11 @@ if os.environ.get("UNREDACTED"):
     from tests.support.unredacted import open_books
 
     open_books()
+# Seconds after which a purge leaves the rest to the next.
+if seconds := os.environ.get("PURGE_SECONDS"):
+    from service.tasks import maintenance
+
+    maintenance.PURGE_SECONDS = float(seconds)
 # A file, in whose presence the loop of this process stands still.
 if file := os.environ.get("WEDGE"):
     from tests.support import wedge
