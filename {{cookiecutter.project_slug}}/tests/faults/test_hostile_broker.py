@@ -1,0 +1,142 @@
+"""Whoever has the broker's password, and nothing else: what may be sent stops no worker and does no job."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+
+from service import NAME
+from service.config import settings
+from service.jobs import State, doorbell, query, submit
+from service.jobs.doorbell import Bell
+from service.jobs.keeper import Keeper
+from tests.support.garbage import GARBAGE
+from tests.support.stack import Role, Stack, until
+from tests.support.table import Recovered
+
+# For each name it is tried in more ways than there is time.
+ENDLESS = f"(({'|'.join('.' * 60)})+)+!"
+
+
+@pytest.mark.fault("L16", "swallowed with no signal, or the worker exits")
+def test_garbage_in_the_queue_ends_no_worker(stack: Stack) -> None:
+    worker = stack.start("worker", "fast")
+    with redis.Redis(port=stack.broker.port) as client:
+        for kind, garbage in GARBAGE.items():
+            client.lpush(f"{NAME}.fast", garbage)
+            until(lambda: client.llen(f"{NAME}.fast") == 0)
+            row = stack.submit("trials.echo", value="after")
+            (done,) = stack.ended(row.id, seconds=10)
+            assert (done.state, worker.process.poll()) == (State.SUCCEEDED, None), kind
+    until(lambda: len(stack.refused_messages()) == len(GARBAGE))
+
+
+@pytest.mark.fault("L16", "the worker does nothing else until it has dealt with all of it")
+def test_a_flood_of_garbage_silences_no_heartbeat(stack: Stack) -> None:
+    """What is to be kept of it arrives faster than the store takes it."""
+    keeper, limit = Keeper("worker", "fast"), settings().heartbeat_limit
+    keeper.start()
+    until(lambda: query.alive("worker"))
+    for _ in range(int(limit / 0.01)):
+        keeper.report(partial(time.sleep, 0.02), may_drop=True)
+    end = time.monotonic() + 2 * limit
+    while time.monotonic() < end:
+        assert query.alive("worker")
+        time.sleep(0.1)
+    keeper.stop()
+
+
+@pytest.mark.fault("L16", "ten times its size in memory")
+def test_an_element_that_is_huge_is_not_read(stack: Stack) -> None:
+    if not Path("/proc/self/status").exists():
+        pytest.skip("how much memory a process has taken is read from /proc")
+    worker, size = stack.start("worker", "fast"), 60 * 1024 * 1024
+    before = peak(worker)
+    with redis.Redis(port=stack.broker.port) as client:
+        client.lpush(f"{NAME}.fast", b"[" + b"[]," * (size // 3) + b"0]")
+    until(stack.refused_messages)
+    assert stack.ended(stack.submit("trials.echo", value="after").id)[0].state is State.SUCCEEDED
+    assert peak(worker) - before < 5 * size
+
+
+@pytest.mark.fault("L16", "the worker exits, and again after each restart")
+def test_a_queue_that_is_no_list_ends_no_worker(stack: Stack, recovered: Recovered) -> None:
+    worker = stack.start("worker", "fast")
+    with redis.Redis(port=stack.broker.port) as client:
+        client.set(f"{NAME}.fast", "x")
+        until(lambda: worker.said("ResponseError") or worker.process.poll() is not None)
+        client.delete(f"{NAME}.fast")
+    began = time.monotonic()
+    assert worker.process.poll() is None
+    assert stack.ended(stack.submit("trials.echo", value="after").id)[0].state is State.SUCCEEDED
+    recovered(time.monotonic() - began)
+
+
+@pytest.mark.fault("U10", "one message stops every worker, or lifts its limits")
+def test_whoever_reaches_the_broker_controls_no_worker(stack: Stack) -> None:
+    worker = stack.start("worker", "fast")
+    later = submit("trials.echo", {"value": "later"}, run_at=datetime.now(UTC) + timedelta(seconds=6))
+    with Celery(broker=stack.broker.url, set_as_current=False) as celery:
+        until(lambda: celery.control.inspect(timeout=1).ping())
+        celery.control.broadcast("hello", {"from_node": "x@y", "revoked": {later.id: 1.0}})
+        for command in ("shutdown", "pool_restart", "pool_shrink", "cancel_consumer", "revoke", "time_limit"):
+            celery.control.broadcast(command, {"queue": f"{NAME}.fast", "task_name": "trials.echo", "n": 4, "soft": 1})
+        # The commands before it were heard by the time that this is answered.
+        assert celery.control.inspect(timeout=1).ping()
+        celery.control.broadcast("ping", pattern=ENDLESS, matcher="pcre")
+        assert celery.control.inspect(timeout=1).ping()
+    row = stack.submit("trials.echo", value="after")
+    assert {job.state for job in stack.ended(row.id, later.id)} == {State.SUCCEEDED}
+    assert worker.process.poll() is None
+
+
+@pytest.mark.fault("U10", "arbitrary jobs")
+def test_a_forged_doorbell_without_a_row_does_nothing(stack: Stack) -> None:
+    worker = stack.start("worker", "fast")
+    bell = Bell()
+    bell.publish("00000000-0000-7000-8000-000000000000", "trials.deadly", "fast")
+    bell.close()
+    until(lambda: stack.broker_depth("fast") == 0)
+    row = stack.submit("trials.echo", value="after")
+    assert stack.ended(row.id)[0].state is State.SUCCEEDED
+    assert doorbell.flush(1)
+    assert stack.jobs("trials.deadly") == []
+    assert worker.process.poll() is None
+
+
+@pytest.mark.fault("U10", "arbitrary jobs")
+def test_a_forged_doorbell_that_names_another_task_changes_nothing(stack: Stack) -> None:
+    row = submit("trials.echo", {"value": "x"}, run_at=datetime.now(UTC) + timedelta(seconds=2))
+    stack.start("worker", "fast")
+    bell = Bell()
+
+    def ring_until_it_has_ended() -> bool:
+        bell.publish(row.id, "trials.deadly", "fast")
+        return stack.job(row.id).state is State.SUCCEEDED
+
+    until(ring_until_it_has_ended)
+    bell.close()
+    assert stack.events(row.id) == ["accepted", "started", "succeeded"]
+
+
+@pytest.mark.fault("U10", "arbitrary jobs")
+def test_a_forged_doorbell_that_is_no_id_keeps_no_worker_from_its_heartbeat(stack: Stack) -> None:
+    stack.start("worker", "fast")
+    bell = Bell()
+    for task in ("trials.echo", "trials.unheard"):
+        bell.publish("no-id", task, "fast")
+    bell.close()
+    until(lambda: stack.broker_depth("fast") == 0)
+    row = stack.submit("trials.deadly", times=1)
+    (done,) = stack.ended(row.id)
+    assert (done.state, done.crashes) == (State.SUCCEEDED, 1)
+
+
+def peak(role: Role) -> int:
+    """The most memory that a process has taken so far, in bytes."""
+    (line,) = [line for line in Path(f"/proc/{role.pid}/status").read_text().splitlines() if "VmHWM" in line]
+    return int(line.split()[1]) * 1024
