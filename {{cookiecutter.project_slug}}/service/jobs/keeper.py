@@ -50,8 +50,7 @@ class Keeper(threading.Thread):
         self._alive, self._tend, self._on_cancel = alive, tend, on_cancel
         self._reports: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._ended = threading.Event()
-        self._bell = Bell()
-        self._leads = False
+        self._bell, self._leads = Bell(), False
         # Since when the store has answered without a gap; before one whole heartbeat limit nobody is presumed dead.
         self._store_since = self._store_seen = time.monotonic()
         self._next_beat = self._next_sweep = time.monotonic()

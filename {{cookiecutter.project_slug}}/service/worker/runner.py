@@ -31,7 +31,6 @@ worker_name = ""
 
 def run(task: "DurableTask", job_id: str) -> None:
     """Claim the job and run it; its outcome is in its row, and the message is acknowledged whatever it was."""
-    context.clear()
     context.bind(job_id=job_id, task=task.name)
     try:
         row = attempts.claim(job_id, task.name, worker=worker_name, pid=os.getpid(), hard_limit=task.time_limit)

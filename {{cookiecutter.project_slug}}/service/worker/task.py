@@ -7,6 +7,7 @@ from celery import Task
 from celery.exceptions import Retry
 
 from service.jobs.backoff import wait
+from service.observe import context
 from service.queues import Queue
 from service.worker import runner
 from service.worker.job import RunningJob
@@ -73,6 +74,7 @@ class DurableTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run for the row that the message speaks of; a message of `.delay()` speaks of none."""
+        context.clear()
         if getattr(self.request, "durable", False):
             return runner.run(self, self.request.id)
         return super().__call__(*args, **kwargs)

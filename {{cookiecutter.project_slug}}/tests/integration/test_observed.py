@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from celery import Celery
 
 from service import NAME
 from service.api.tokens import mint
@@ -66,6 +67,16 @@ def test_every_role_writes_lines_of_one_form_and_nothing_else(stack: Stack) -> N
     assert {(line["where"].partition(":")[0], line["job_id"]) for line in printed} == {("service.tasks.spills", job_id)}
     (crash,) = [line for line in lines(worker.log) if line["event"] == "job crashed"]
     assert crash["task"] == "trials.deadly"
+
+
+def test_a_plain_call_is_not_told_under_the_job_that_its_process_did_before(stack: Stack) -> None:
+    worker = stack.start("worker", "fast", QUEUE_FAST_CONCURRENCY="1")
+    row = stack.submit("trials.echo", value="before")
+    stack.ended(row.id)
+    with Celery(broker=stack.broker.url, set_as_current=False) as celery:
+        celery.send_task("trials.echo", kwargs={"value": "plain"}, queue=f"{NAME}.fast")
+    failed = until(lambda: [line for line in lines(worker.log) if "RuntimeError" in line.get("exception", "")])
+    assert not {"job_id", "client", "attempt"} & failed[0].keys()
 
 
 class TestSecrets:
