@@ -1,4 +1,4 @@
-"""What the present releases of Celery and kombu need mending in; a canary test says when a patch can go."""
+"""What the present releases of Celery and kombu need mending in; faults L15, L16 and U10 show each of it."""
 
 import base64
 from contextlib import suppress
