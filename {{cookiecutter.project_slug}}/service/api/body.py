@@ -60,6 +60,9 @@ async def _read(scope: Scope, receive: Receive) -> bytes:
                     raise _too_large()
     except TimeoutError as error:
         raise HTTPException(408, f"expected the body within {BODY_SECONDS} s, got: a part of it") from error
+    if announced.isdecimal() and len(body) < int(announced):
+        # As Java's client sends it over plain HTTP unless it is told to stay with HTTP/1.1.
+        raise HTTPException(400, "expected no Upgrade header where there is a body, got: one; leave it out")
     return bytes(body)
 
 

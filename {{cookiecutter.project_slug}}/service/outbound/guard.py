@@ -91,10 +91,8 @@ def _look_up(host: str, port: int, seconds: float) -> Sequence[str]:
     def ask() -> None:
         try:
             found.extend(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except UnicodeError:
-            fault.append(OSError(f"{host} is no name that could be looked up"))
-        except OSError as error:
-            fault.append(error)
+        except (OSError, UnicodeError) as error:
+            fault.append(OSError(f"{host} could not be looked up: {error}"))
 
     # The system's resolver takes as long as it likes, and cannot be interrupted.
     asking = threading.Thread(target=ask, name="lookup", daemon=True)

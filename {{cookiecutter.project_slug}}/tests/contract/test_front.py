@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -223,3 +224,11 @@ class TestEnvelope:
                 assert headers["x-content-type-options"] == "nosniff"
                 assert "frame-ancestors 'none'" in headers["content-security-policy"]
                 assert "server" not in headers
+
+    def test_a_body_behind_an_upgrade_is_refused_by_its_name(self, service: Service) -> None:
+        """Java's client asks for HTTP/2 like this; what follows such a header is read by nobody."""
+        asked = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAA"}
+        with service.caller("anna") as anna:
+            answer = anna.post(f"/v1/jobs/{uuid4()}/cancel", json={"some": "body"}, headers=asked)
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith("expected no Upgrade header where there is a body")
