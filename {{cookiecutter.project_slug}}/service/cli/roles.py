@@ -58,6 +58,7 @@ def beat() -> None:
 def migrate(as_json: bool) -> None:
     """Bring the database to this version, and write down which tasks there are."""
     _begin("migrate")
+    from alembic.util import CommandError
     from sqlalchemy.exc import OperationalError
 
     from service import schema
@@ -72,6 +73,8 @@ def migrate(as_json: bool) -> None:
         catalogue.announce(announce.entries(tasks))
     except OperationalError as error:
         raise Refused(fault(error)) from error
+    except CommandError as error:
+        raise Refused(f"expected migrations in one line, got: {error}; join two by `alembic merge heads`") from error
     show({"from": before, "to": after, "tasks": sorted(tasks)}, as_json)
 
 

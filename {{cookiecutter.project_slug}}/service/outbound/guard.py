@@ -4,7 +4,7 @@ import ipaddress
 import re
 import socket
 import threading
-from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 
 import httpx
@@ -84,25 +84,21 @@ def resolve(host: str, port: int, seconds: float, field: str = "the address") ->
     return addresses
 
 
-def _look_up(host: str, port: int, seconds: float) -> Sequence[str]:
-    found: list[str] = []
-    fault: list[OSError] = []
+def _look_up(host: str, port: int, seconds: float) -> list[str]:
+    found: Future[list[str]] = Future()
 
     def ask() -> None:
         try:
-            found.extend(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            found.set_result([str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
         except (OSError, UnicodeError) as error:
-            fault.append(OSError(f"{host} could not be looked up: {error}"))
+            found.set_exception(OSError(f"{host} could not be looked up: {error}"))
 
     # The system's resolver takes as long as it likes, and cannot be interrupted.
-    asking = threading.Thread(target=ask, name="lookup", daemon=True)
-    asking.start()
-    asking.join(seconds)
-    if fault:
-        raise fault[0]
-    if not found:
-        raise TimeoutError(f"{host} was not resolved within {seconds:.1f} s")
-    return found
+    threading.Thread(target=ask, name="lookup", daemon=True).start()
+    try:
+        return found.result(seconds)
+    except TimeoutError:
+        raise TimeoutError(f"{host} was not resolved within {seconds:.1f} s") from None
 
 
 def _allowed(host: str, address: Address) -> bool:
