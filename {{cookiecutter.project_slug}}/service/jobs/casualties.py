@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from service.database import now, standalone, transaction
@@ -19,8 +19,8 @@ Budget = Literal["crashes", "losses"]
 # The type of the dead letter when a budget is used up, and how large the budget is.
 ENDS: dict[Budget, tuple[str, int]] = {"crashes": ("poison", MAX_CRASHES), "losses": ("lost", MAX_LOSSES)}
 
-# Characters that are kept of a message that was no job.
-MAX_KEPT = 10_000
+# Characters that are kept of a message that was no job, and how many such messages.
+MAX_KEPT, MAX_REFUSED = 10_000, 10_000
 
 # Seconds before a job whose process died is tried again; it doubles with each crash.
 CRASH_BACKOFF = 0.5
@@ -72,10 +72,10 @@ def cancelled_processes(worker: str) -> list[tuple[int, float]]:
         return [(pid, (present - asked).total_seconds()) for pid, asked, present in found if pid and asked]
 
 
-def unknown_here(job_id: str) -> None:
+def unknown_here(job_id: str, task: str) -> None:
     """Say of a job that it waits for a worker that knows its task; the reconciler rings for it again."""
     with transaction() as session:
-        waits = (Job.id == job_id, is_waiting, Job.waiting_for.is_distinct_from("task"))
+        waits = (Job.id == job_id, Job.task == task, is_waiting, Job.waiting_for.is_distinct_from("task"))
         row = session.scalar(update(Job).where(*waits).values(waiting_for="task").returning(Job))
         if row is not None:
             record(session, row, "unknown here", f"a worker that does not know {row.task} passed it on")
@@ -83,9 +83,9 @@ def unknown_here(job_id: str) -> None:
 
 def keep(reason: str, headers: str, body: str) -> None:
     """Keep a message that was no job; of its parts, MAX_KEPT characters are enough to look at."""
-    with standalone() as session:
-        session.add(RefusedMessage(reason=reason, headers=headers, body=body))
-        session.commit()
+    with transaction() as session:
+        if (session.scalar(select(func.count()).select_from(RefusedMessage)) or 0) < MAX_REFUSED:
+            session.add(RefusedMessage(reason=reason, headers=headers, body=body))
 
 
 def expire() -> int:

@@ -19,11 +19,9 @@ log = structlog.get_logger()
 # Seconds between two looks at whether there is something to do.
 TICK_SECONDS = 0.25
 
-# Seconds of a turn for what was reported: a flood of it must not silence the heartbeat.
-REPORT_SECONDS = 1.0
-
-# Reports that may wait before those that are dropped which can be spared.
-MAX_REPORTS = 1000
+# Seconds of a turn for what was reported, of which a flood must not silence the heartbeat; and how many reports may
+# wait before those are dropped that can be spared.
+REPORT_SECONDS, MAX_REPORTS = 1.0, 1000
 
 
 class Keeper(threading.Thread):

@@ -106,16 +106,19 @@ def resume(queue: str) -> None:
         session.execute(update(Job).where(Job.id.in_(oldest)).values(rung_at=None))
 
 
-def purge(older_than_days: float, *, seconds: float = math.inf, batch: int = 500) -> tuple[int, bool]:
+def purge(older_than_days: float, *, seconds: float = math.inf, batch: int = 25) -> tuple[int, bool]:
     """Delete jobs that ended more than this many days ago, a small batch to a transaction, for so many seconds.
 
-    Gives how many, and whether none is left. Messages that were refused so long ago go with them.
+    Small, because a job may have made megabytes that go with it; so do messages that were refused so long ago.
+    Gives how many, and whether none is left.
     """
     total, end_at = 0, time.monotonic() + seconds
     while time.monotonic() < end_at:
         with transaction() as session:
-            old = select(Job.id).where(Job.ended_at < now(-86_400 * older_than_days)).limit(batch)
-            deleted = session.scalars(delete(Job).where(Job.id.in_(old)).returning(Job.id)).all()
+            ended = Job.ended_at < now(-86_400 * older_than_days)
+            # Twice: one that was retried meanwhile has not ended any more.
+            old = select(Job.id).where(ended).limit(batch)
+            deleted = session.scalars(delete(Job).where(Job.id.in_(old), ended).returning(Job.id)).all()
             session.execute(delete(RefusedMessage).where(RefusedMessage.at < now(-86_400 * older_than_days)))
         total += len(deleted)
         if len(deleted) < batch:

@@ -45,12 +45,13 @@ def sweep(process: str, bell: Bell, *, may_bury: bool) -> bool:
 
 def _ring_due(bell: Bell) -> None:
     """Ring for what is due before the next sweep, each with the wait that is left."""
-    due = (Job.rung_at.is_(None)) & (Job.run_at < now(settings().sweep_seconds))
-    with standalone() as session:
-        query = _waiting(due).order_by(Job.run_at).limit(SWEEP_ROWS)
-        rows = session.execute(query.add_columns(Job.run_at, now().label("present"))).all()
-    delays = {row.id: max(0.0, (row.run_at - row.present).total_seconds()) for row in rows}
-    _say("due jobs rung for", _ring(bell, rows, delays))
+    for queue in settings().queues:
+        due = (Job.queue == queue) & Job.rung_at.is_(None) & (Job.run_at < now(settings().sweep_seconds))
+        with standalone() as session:
+            query = _waiting(due).order_by(Job.run_at).limit(SWEEP_ROWS)
+            rows = session.execute(query.add_columns(Job.run_at, now().label("present"))).all()
+        delays = {row.id: max(0.0, (row.run_at - row.present).total_seconds()) for row in rows}
+        _say("due jobs rung for", _ring(bell, rows, delays), queue=queue)
 
 
 def _ring_unanswered(bell: Bell) -> None:

@@ -15,7 +15,7 @@ from service.database import Timestamp, now, transaction
 from service.errors import IdempotencyConflict, InvalidArguments
 from service.jobs import catalogue, doorbell, query
 from service.jobs.history import record
-from service.jobs.model import Job, State
+from service.jobs.model import Job
 from service.observe import committed
 from service.observe.context import current_context
 from service.queues import MAX_ARGUMENTS
@@ -69,13 +69,9 @@ def submit(
         expires_at=expires_at,
     )
     if session is not None:
-        accepted = _insert(session, row, may_wait)
-        committed.then(session, partial(_ring, accepted))
-        return accepted
+        return _insert(session, row, may_wait)
     with transaction() as own:
-        accepted = _insert(own, row, may_wait)
-    _ring(accepted)
-    return accepted
+        return _insert(own, row, may_wait)
 
 
 def encode(kwargs: Mapping[str, Any]) -> str:
@@ -93,12 +89,6 @@ def encode(kwargs: Mapping[str, Any]) -> str:
         expected = f"expected arguments of at most {MAX_ARGUMENTS} bytes"
         raise InvalidArguments(f"{expected}, got: {size}; store them and pass a key")
     return text
-
-
-def _ring(accepted: Job) -> None:
-    # Without rung_at its time has not come, and the reconciler will ring.
-    if accepted.rung_at is not None and accepted.state is State.QUEUED:
-        doorbell.ring(accepted)
 
 
 def _insert(session: Session, row: Job, may_wait: int | None) -> Job:
@@ -125,4 +115,7 @@ def _accept(session: Session, row: Job, may_wait: int | None) -> Job:
     session.flush()
     record(session, row, "accepted", by=row.client)
     session.refresh(row)
+    # Without rung_at its time has not come, and the reconciler will ring.
+    if row.rung_at is not None:
+        committed.then(session, partial(doorbell.ring, row))
     return row

@@ -28,15 +28,14 @@ class JobConsumer(Consumer):
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """No task of this version: a job waits for a worker that knows it, as during a rolling deploy."""
-        headers = message.headers or {}
-        if headers.get("durable"):
-            self.app.keeper.report(partial(casualties.unknown_here, headers["id"]))
+        if (about := message.headers).get("durable"):
+            self.app.keeper.report(partial(casualties.unknown_here, about["id"], about["task"]), may_drop=True)
             message.ack_log_error(log, self.connection_errors)
         else:
             self._keep(message, "no task of this version")
 
     def _keep(self, message: Any, reason: str) -> None:
-        log.error("message refused and kept", reason=reason)
+        log.error("message refused", reason=reason)
         kept = (repr(part)[: casualties.MAX_KEPT] for part in (message.headers, message.body))
         self.app.keeper.report(partial(casualties.keep, reason, *kept), may_drop=True)
         message.ack_log_error(log, self.connection_errors)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from billiard import pool
+from celery.backends.base import DisabledBackend
 from celery.worker.control import Panel
 from kombu import pidbox
 from kombu.transport import redis
@@ -13,8 +14,9 @@ from kombu.utils.json import loads
 # A content type that no consumer accepts, under which what is not even JSON reaches the consumer's own error handling.
 GARBAGE = "application/x-garbage"
 
-# Bytes of an element that are read as a message: taken apart it needs ten times as much memory.
-MAX_ELEMENT = 4 * 1024 * 1024
+# Bytes of an element that are read as a message: taken apart it needs ten times as much memory. And characters of what
+# a message says of itself.
+MAX_ELEMENT, MAX_TEXT = 4 * 1024 * 1024, 1000
 
 
 def apply() -> None:
@@ -28,6 +30,8 @@ def apply() -> None:
     # revokes; and a pattern for workers' names may be one that takes for ever to match.
     Panel.data = {k: Panel.data[k] for k, v in Panel.meta.items() if v.type == "inspect" and k != "hello"}
     pidbox.match = lambda *_: False
+    # There are no results to mark; it would run what a message names as its errbacks, in the worker's own loop.
+    DisabledBackend.mark_as_failure = lambda *_, **__: None
 
 
 # kombu 5.7.0: when Redis goes away while a message is unacknowledged, closing the channel reads a parameter of a client
@@ -64,8 +68,8 @@ def _whole(message: Any) -> bool:
         head, about = message["headers"], message["properties"]
         body = loads(base64.b64decode(message["body"]))
         known = (message["content-type"], about["body_encoding"]) == ("application/json", "base64")
-        # What a task is called with, and when; remote control, which names no task, has another shape.
-        shaped = not head.get("task") or [*map(type, body)] == [list, dict, dict]
+        # What a task is called with, and when; remote control names none, and Celery's old protocol names it in here.
+        shaped = [*map(type, body)] == [list, dict, dict] if head.get("task") else "task" not in {**body}
         texts = [message["content-encoding"], head.get("task", ""), head.get("id", "")]
         times = [head[name] for name in ("eta", "expires") if head.get("task") and head.get(name) is not None]
         texts += [about["delivery_tag"], about["delivery_info"]["exchange"], about["delivery_info"]["routing_key"]]
@@ -76,4 +80,5 @@ def _whole(message: Any) -> bool:
         return False
     # Nothing of this service is packed or stamped, and a doorbell has no limits of its own: the task's are what counts.
     packed = head.get("compression") or head.get("stamped_headers") or (limits and head.get("durable"))
-    return known and shaped and not packed and all([*limits, *times]) and {*map(type, texts + times)} <= {str}
+    plain = {*map(type, texts + times)} <= {str} and max(map(len, texts)) <= MAX_TEXT
+    return known and shaped and plain and not packed and all([*limits, *times])

@@ -20,6 +20,10 @@ class JobRequest(Request):
         """Whether the message is a doorbell."""
         return bool(self.request_dict.get("durable"))
 
+    def revoked(self) -> bool:
+        """A doorbell never is: whoever reaches the broker could silence a job by one that has expired."""
+        return not self.durable and bool(super().revoked())
+
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """The hard limit killed the child; stock Celery would signal the failure twice and forget the job."""
         if soft or not self.durable:

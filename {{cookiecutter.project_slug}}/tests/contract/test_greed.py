@@ -13,7 +13,7 @@ from service.api import validation
 from service.api.tokens import mint
 from service.database import transaction
 from service.errors import InvalidRequest
-from service.jobs import Job, State, doorbell, history, operate, query, submit
+from service.jobs import Job, State, casualties, doorbell, history, operate, query, submit
 from service.webhooks import delivery, orders, secrets
 from service.webhooks.model import Message
 from tests.contract.conftest import serving
@@ -94,6 +94,22 @@ def test_one_that_is_sent_round_and_round_leaves_few_messages_for_its_receiver_a
         assert session.scalar(select(func.count()).where(Message.job_id == job.id)) == 5
     assert doorbell.flush(10)
     assert stores.broker_depth(job.queue) == before + 1
+
+
+def test_an_order_that_is_sent_again_rings_no_more(stores: Stack) -> None:
+    assert doorbell.flush(10)
+    before = stores.broker_depth("slow")
+    for _ in range(20):
+        submit("trials.sleep", {"seconds": 60}, client="shop", idempotency_key="again and again")
+    assert doorbell.flush(10)
+    assert stores.broker_depth("slow") == before + 1
+
+
+def test_garbage_is_kept_up_to_a_number(stores: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(casualties, "MAX_REFUSED", 5)
+    for number in range(20):
+        casualties.keep(f"{number}", "", "")
+    assert len(stores.refused_messages()) == 5
 
 
 def test_a_running_job_is_asked_to_stop_once(stores: Stack) -> None:

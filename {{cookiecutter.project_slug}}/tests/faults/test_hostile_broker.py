@@ -14,7 +14,7 @@ from service.config import settings
 from service.jobs import State, doorbell, query, submit
 from service.jobs.doorbell import Bell
 from service.jobs.keeper import Keeper
-from tests.support.garbage import GARBAGE
+from tests.support.garbage import GARBAGE, encoded, message
 from tests.support.stack import Role, Stack, until
 from tests.support.table import Recovered
 
@@ -33,6 +33,39 @@ def test_garbage_in_the_queue_ends_no_worker(stack: Stack) -> None:
             (done,) = stack.ended(row.id, seconds=10)
             assert (done.state, worker.process.poll()) == (State.SUCCEEDED, None), kind
     until(lambda: len(stack.refused_messages()) == len(GARBAGE))
+
+
+@pytest.mark.fault("L16", "the worker exits, and so does the next one")
+@pytest.mark.parametrize("part", ["chain", "errbacks"])
+def test_what_a_message_says_of_others_is_not_walked_over_in_the_workers_own_loop(stack: Stack, part: str) -> None:
+    worker = stack.start("worker", "fast")
+    head = {"task": "trials.echo", "id": "1", "eta": "0001-01-01T00:00:00+14:00"}
+    with redis.Redis(port=stack.broker.port) as client:
+        client.lpush(f"{NAME}.fast", message(headers=head, body=encoded(f'[[], {{}}, {{"{part}": [5]}}]')))
+        client.lpush(f"{NAME}.fast", message(headers=head, body=encoded(f'[[], {{}}, {{"{part}": 5}}]')))
+    row = stack.submit("trials.echo", value="after")
+    assert (stack.ended(row.id)[0].state, worker.process.poll()) == (State.SUCCEEDED, None)
+
+
+@pytest.mark.fault("U10", "a task that was ordered is thrown away for three hours")
+def test_a_doorbell_that_has_expired_silences_no_job(stack: Stack) -> None:
+    stack.start("worker", "fast")
+    row = submit("trials.echo", {"value": "x"}, run_at=datetime.now(UTC) + timedelta(seconds=3))
+    head = {"task": "trials.echo", "id": row.id, "durable": True, "expires": "2020-01-01T00:00:00+00:00"}
+    with redis.Redis(port=stack.broker.port) as client:
+        client.lpush(f"{NAME}.fast", message(headers=head))
+    assert stack.ended(row.id, seconds=20)[0].state is State.SUCCEEDED
+
+
+@pytest.mark.fault("U10", "arbitrary jobs")
+def test_a_doorbell_under_a_name_that_nobody_knows_leaves_no_trace_at_a_job(stack: Stack) -> None:
+    stack.start("worker", "fast")
+    row = submit("trials.echo", {"value": "x"}, run_at=datetime.now(UTC) + timedelta(seconds=3))
+    bell = Bell()
+    bell.publish(row.id, "trials.unheard", "fast")
+    bell.close()
+    assert stack.ended(row.id)[0].state is State.SUCCEEDED
+    assert stack.events(row.id) == ["accepted", "started", "succeeded"]
 
 
 @pytest.mark.fault("L16", "the worker does nothing else until it has dealt with all of it")

@@ -60,6 +60,11 @@ GARBAGE = {
     "a body in no known encoding": message(
         properties={"delivery_tag": "1", "delivery_info": DELIVERY, "body_encoding": "rot"}
     ),
+    "the old protocol": message(headers={}, body=encoded('{"task": "trials.echo", "id": {"a": 1}}')),
+    "the old protocol with a limit": message(
+        headers={"durable": True}, body=encoded('{"task": "trials.echo", "id": "1", "timelimit": "ab"}')
+    ),
+    "an id without end": message(headers={"task": "trials.echo", "id": "1" * 5000}),
     "stamps": message(headers={"task": "trials.echo", "id": "1", "stamped_headers": ["x"], "x": {}}),
     "a bomb": message(headers={"task": "trials.echo", "id": "1", "compression": "application/x-gzip"}),
 }
