@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from service.jobs import State, query
-from service.worker.process import STUCK_SECONDS
 from tests.support.stack import ROOT, Stack, until
+from tests.support.wedge import STUCK_SECONDS
 
 # Longer than that of the other tests: an idle process on a busy machine must not look as if it stood still.
 HEARTBEAT = "2"

@@ -6,9 +6,15 @@ from typing import Any
 
 from celery import signals
 
+from service.worker import process
+
+# As the heartbeat of the tests is shorter than production's.
+STUCK_SECONDS = process.STUCK_SECONDS / 3
+
 
 def follow(file: Path) -> None:
     """Let this process's loop look for the file, several times a second, as long as it turns."""
+    process.STUCK_SECONDS = STUCK_SECONDS
 
     def stand_still() -> None:
         while file.exists():
