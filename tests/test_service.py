@@ -73,7 +73,7 @@ def test_its_readme_can_be_followed_word_for_word(installed: Path, greeting: str
             said = succeed(f"{prelude}{command}", installed)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("habit", ["check", "test ALL=1"])
 def test_its_own_habits_pass(installed: Path, habit: str) -> None:
     """Its linters and its tests, the slow ones too; on PostgreSQL where TEST_DATABASE_URL is set."""
