@@ -1,5 +1,6 @@
 """Whoever has the broker's password, and nothing else: what may be sent stops no worker and does no job."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -41,8 +42,9 @@ def test_what_a_message_says_of_others_is_not_walked_over_in_the_workers_own_loo
     worker = stack.start("worker", "fast")
     head = {"task": "trials.echo", "id": "1", "eta": "0001-01-01T00:00:00+14:00"}
     with redis.Redis(port=stack.broker.port) as client:
-        client.lpush(f"{NAME}.fast", message(headers=head, body=encoded(f'[[], {{}}, {{"{part}": [5]}}]')))
-        client.lpush(f"{NAME}.fast", message(headers=head, body=encoded(f'[[], {{}}, {{"{part}": 5}}]')))
+        for others in ([5], 5):
+            body = encoded(json.dumps([[], {}, {part: others}]))
+            client.lpush(f"{NAME}.fast", message(headers=head, body=body))
     row = stack.submit("trials.echo", value="after")
     assert (stack.ended(row.id)[0].state, worker.process.poll()) == (State.SUCCEEDED, None)
 
