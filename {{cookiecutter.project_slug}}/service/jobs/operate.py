@@ -112,18 +112,17 @@ def purge(older_than_days: float, *, seconds: float = math.inf, batch: int = 25)
     Small, because a job may have made megabytes that go with it; so do messages that were refused so long ago.
     Gives how many, and whether none is left.
     """
-    total, end_at = 0, time.monotonic() + seconds
-    while time.monotonic() < end_at:
+    total, deleted, end_at = 0, batch, time.monotonic() + seconds
+    ended = Job.ended_at < now(-86_400 * older_than_days)
+    with transaction() as session:
+        session.execute(delete(RefusedMessage).where(RefusedMessage.at < now(-86_400 * older_than_days)))
+    while deleted == batch and time.monotonic() < end_at:
         with transaction() as session:
-            ended = Job.ended_at < now(-86_400 * older_than_days)
             # Twice: one that was retried meanwhile has not ended any more.
             old = select(Job.id).where(ended).limit(batch)
-            deleted = session.scalars(delete(Job).where(Job.id.in_(old), ended).returning(Job.id)).all()
-            session.execute(delete(RefusedMessage).where(RefusedMessage.at < now(-86_400 * older_than_days)))
-        total += len(deleted)
-        if len(deleted) < batch:
-            return total, True
-    return total, False
+            deleted = len(session.scalars(delete(Job).where(Job.id.in_(old), ended).returning(Job.id)).all())
+        total += deleted
+    return total, deleted < batch
 
 
 def known(queue: str) -> None:
