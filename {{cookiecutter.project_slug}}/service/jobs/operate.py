@@ -112,10 +112,10 @@ def purge(older_than_days: float, *, seconds: float = math.inf, batch: int = 25)
     Small, because a job may have made megabytes that go with it; so do messages that were refused so long ago.
     Gives how many, and whether none is left.
     """
-    total, deleted, end_at = 0, batch, time.monotonic() + seconds
     ended = Job.ended_at < now(-86_400 * older_than_days)
     with transaction() as session:
         session.execute(delete(RefusedMessage).where(RefusedMessage.at < now(-86_400 * older_than_days)))
+    total, deleted, end_at = 0, batch, time.monotonic() + seconds
     while deleted == batch and time.monotonic() < end_at:
         with transaction() as session:
             # Twice: one that was retried meanwhile has not ended any more.
