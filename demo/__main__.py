@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from collections import Counter
 
 import httpx
 
@@ -28,10 +29,10 @@ class Story:
 def main() -> int:
     """Run the demo; the exit code is 0 when every job ended as it must."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    third_party = ThirdParty()
+    third_parties = ThirdParty(), ThirdParty()
     service = Service(outbound_allow="127.0.0.1")
     try:
-        faults = run(Story(), service, third_party)
+        faults = run(Story(), service, third_parties)
     except (DemoError, httpx.HTTPError) as error:
         faults = [str(error)]
     except KeyboardInterrupt:
@@ -47,7 +48,7 @@ def main() -> int:
     return 0
 
 
-def run(story: Story, service: Service, third_party: ThirdParty) -> list[str]:
+def run(story: Story, service: Service, third_parties: tuple[ThirdParty, ThirdParty]) -> list[str]:
     """Every step; gives what is wrong in the end."""
     story.tell("render", "a service named Order Desk, with the default answers")
     service.render()
@@ -57,7 +58,7 @@ def run(story: Story, service: Service, third_party: ThirdParty) -> list[str]:
     service.start()
     story.tell("ready", f"{service.api.base_url} answers; a heartbeat every {HEARTBEAT_SECONDS} s instead of 10")
 
-    work = list(errands(third_party))
+    work = list(errands(*third_parties))
     for errand in work:
         submit(service, errand)
     story.tell("submit", f"{len(work)} requests over HTTP; each was answered with 202: the job is a committed row")
@@ -80,7 +81,7 @@ def run(story: Story, service: Service, third_party: ThirdParty) -> list[str]:
 
     watch(story, service, work)
     show(work)
-    return verify(service, third_party, work)
+    return verify(service, sum((each.heard for each in third_parties), Counter()), work)
 
 
 def submit(service: Service, errand: Errand) -> None:
@@ -133,12 +134,12 @@ def show(work: list[Errand]) -> None:
     print()
 
 
-def verify(service: Service, third_party: ThirdParty, work: list[Errand]) -> list[str]:
+def verify(service: Service, heard: Counter[str], work: list[Errand]) -> list[str]:
     """What is missing or wrong, a sentence each."""
     faults = [f"{errand.shows} ({errand.job['id']}): {fault}" for errand in work if (fault := errand.fault())]
     messages = {e.body["message"] for e in work if e.path == NOTIFICATIONS and e.state == "succeeded"}
-    if third_party.heard != dict.fromkeys(messages, 1):
-        faults.append(f"expected the third party to hear each message once, got: {dict(third_party.heard)}")
+    if heard != dict.fromkeys(messages, 1):
+        faults.append(f"expected the third parties to hear each message once, got: {dict(heard)}")
     jobs = {errand.job["id"] for errand in work}
     if len(jobs) != len(work) - 1:
         faults.append(f"expected one job for the two requests with one key, got: {len(jobs)} jobs of {len(work)}")

@@ -41,15 +41,18 @@ class Errand:
         return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() if start and end else 0.0
 
 
-def errands(third_party: ThirdParty) -> Iterator[Errand]:
-    """What is sent at once; the long report comes first, so that it is under way when it is cancelled."""
+def errands(third_party: ThirdParty, down_once: ThirdParty) -> Iterator[Errand]:
+    """What is sent at once; the long report comes first, so that it is under way when it is cancelled.
+
+    Who is down once is a host of its own: what others had to say to it would wait until it answers again.
+    """
     yield Errand("cancelled while it runs", REPORTS, {"title": "to cancel", "rows": LONG_ROWS}, state="cancelled")
     for number in range(1, 13):
         yield Errand("fast", NOTIFICATIONS, {"url": third_party.url("/ok"), "message": f"order {number}"})
     for _ in range(2):
         body = {"url": third_party.url("/ok"), "message": "order 13, sent twice"}
         yield Errand("one idempotency key, sent twice", NOTIFICATIONS, body, key="order-13")
-    body = {"url": third_party.url("/down-once"), "message": "order 14"}
+    body = {"url": down_once.url("/down-once"), "message": "order 14"}
     yield Errand("the third party is down once", NOTIFICATIONS, body, attempts=2, counts={"failures": 1})
     body = {"url": third_party.url("/gone"), "message": "order 15"}
     yield Errand("fails for good", NOTIFICATIONS, body, state="failed", counts={"failures": 1})
