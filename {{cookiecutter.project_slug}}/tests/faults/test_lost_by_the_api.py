@@ -63,8 +63,8 @@ def test_requests_under_way_when_the_api_is_killed_are_sent_again_and_make_one_j
     stack.broker.stop(signal.SIGKILL)
     api = Api(stack)
     with Callers(api, pause=0.02) as callers:
-        for _ in range(3):
-            callers.more(25)
+        for _ in range(2):
+            callers.more(30)
             api.role.kill()
             api.start()
         callers.more(10)
