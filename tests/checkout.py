@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import git
+from tests.conftest import commit, git
 
 PROGRAMS = ("docker", "apt-get", "gh")
 IMAGE = "registry.example.com/team/order-desk"
@@ -107,8 +107,7 @@ class Checkout:
         versions = []
         for title in ("Render", "Change"):
             (project / "README.md").open("a").write(f"\n{title}.\n")
-            git(project, "add", "--all")
-            git(project, "commit", "--quiet", "--message", title)
+            commit(project, title)
             versions.append(subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=project, text=True).strip())
         origin = folder / "origin.git"
         git(folder, "clone", "--quiet", "--bare", str(project), str(origin))

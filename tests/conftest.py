@@ -38,6 +38,20 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *nobody, *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
+def commit(folder: Path, title: str) -> None:
+    """Commit what is there, in a repository of the folder's own."""
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", title)
+
+
+def changed(folder: Path) -> list[str]:
+    """What git finds changed or new."""
+    words = ["git", "status", "--porcelain", "--untracked-files=all"]
+    status = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    return sorted(line[3:] for line in status.stdout.splitlines())
+
+
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings for cookiecutter that keep its notes out of the user's home."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, TEMPLATE, commands, git, tool
+from tests.conftest import REPOSITORY, TEMPLATE, commands, commit, git, tool
 
 HERE = "path/to/cookiecutter-celery-service"
 DEMO, COOKIECUTTER = "make demo", f"uvx cookiecutter {HERE}"
@@ -54,19 +54,12 @@ def linked(tmp_path: Path) -> Path:
     answers = ["--no-input", "--extra-context", '{"deploy": "compose"}']
     run(CREATE.replace(HERE, str(template)), *answers, folder=tmp_path)
     service = tmp_path / "order-desk"
-    git(service, "init", "--quiet")
     commit(service, "Render")
     (template / TEMPLATE.name / "LEARNED").touch()
     procfile = template / TEMPLATE.name / "Procfile"
     procfile.write_text(procfile.read_text().replace("beat: ", "beat: exec "))
     commit(template, "Learn")
     return service
-
-
-def commit(folder: Path, title: str) -> None:
-    """Commit what is there."""
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", title)
 
 
 def update(service: Path) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import kubernetes_world
-from tests.conftest import git
+from tests.conftest import commit
 from tests.kubernetes_world import World
 
 pytestmark = pytest.mark.deploys
@@ -77,12 +77,10 @@ class Clone:
 def clone(world: World, installed: Path, tmp_path: Path) -> Iterator[Clone]:
     """In which the first of the two versions has been deployed."""
     folder = shutil.copytree(world.project, tmp_path / "clone" / world.project.name)
-    git(folder, "init", "--quiet")
     versions = []
     for number in (1, 2):
         (folder / "notes.txt").write_text(f"{number}\n")
-        git(folder, "add", "--all")
-        git(folder, "commit", "--quiet", "--message", f"Change {number}")
+        commit(folder, f"Change {number}")
         said = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=folder, text=True)
         versions.append(said.strip())
     world.registry.images = {f"team/desk:{version}" for version in versions}

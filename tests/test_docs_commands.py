@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.conftest import CHOICES, REPOSITORY, git, tool
+from tests.conftest import CHOICES, REPOSITORY, commit, tool
 
 
 def test_every_answer_can_be_changed_later(tmp_path: Path) -> None:
@@ -14,9 +14,7 @@ def test_every_answer_can_be_changed_later(tmp_path: Path) -> None:
     create = [tool("cruft"), "create", "--no-input", str(REPOSITORY)]
     subprocess.run(create, cwd=tmp_path, check=True)
     service = tmp_path / "order-desk"
-    git(service, "init", "--quiet")
-    git(service, "add", "--all")
-    git(service, "commit", "--quiet", "--message", "Render")
+    commit(service, "Render")
     update = [tool("cruft"), "update", "--skip-apply-ask", "--variables-to-update", answers]
     subprocess.run(update, cwd=service, check=True)
     subprocess.run([*create, "--extra-context", answers], cwd=tmp_path, check=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Render, git
+from tests.conftest import Render, changed, commit, git
 
 # Each place and each pipeline once; what a queue is added to there, beside the policy and the base classes.
 EVERYWHERE = ["Procfile", "compose.yaml", "service/queues.py", "service/worker/__init__.py", "service/worker/task.py"]
@@ -33,27 +33,13 @@ TESTS = "tests/unit/test_queues.py"
 UNITS = ["tests/unit/test_monitors.py", "tests/unit/test_config.py"]
 
 
-def commit(service: Path) -> None:
-    """What is there now, so that git tells what changes."""
-    git(service, "init", "--quiet")
-    git(service, "add", "--all")
-    git(service, "commit", "--quiet", "--message", "as it is")
-
-
-def changed(service: Path) -> list[str]:
-    """What git finds changed or new."""
-    words = ["git", "status", "--porcelain", "--untracked-files=all"]
-    status = subprocess.run(words, cwd=service, capture_output=True, text=True, check=True)
-    return sorted(line[3:] for line in status.stdout.splitlines())
-
-
 class Service:
     """A service, and the environment of another that was installed: `make` would take a minute to make one."""
 
     def __init__(self, rendered: Path, folder: Path, installed: Path) -> None:
         self.folder = shutil.copytree(rendered, folder / rendered.name)
         self._python = str(installed / ".venv" / "bin" / "python")
-        commit(self.folder)
+        commit(self.folder, "Render")
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A module of Python."""

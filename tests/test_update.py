@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import team
-from tests.conftest import REPOSITORY, git, tool
+from tests.conftest import REPOSITORY, commit, git, tool
 
 pytestmark = [pytest.mark.updates, pytest.mark.timeout(600)]
 
@@ -28,15 +28,15 @@ def releases() -> dict[str, str]:
     """
     sections: dict[str, str] = {}
     found: dict[str, str] = {}
-    for commit in said(REPOSITORY, "log", "--reverse", "--format=%H", "--", "CHANGELOG.md").split():
-        _, *parts = HEADING.split(said(REPOSITORY, "show", f"{commit}:CHANGELOG.md"))
+    for each in said(REPOSITORY, "log", "--reverse", "--format=%H", "--", "CHANGELOG.md").split():
+        _, *parts = HEADING.split(said(REPOSITORY, "show", f"{each}:CHANGELOG.md"))
         for version, section in zip(parts[::2], parts[1::2], strict=True):
             text = section.partition("\n")[2]
-            found.setdefault("first", commit)
+            found.setdefault("first", each)
             if sections.get(version) != text:
-                sections[version], found[version] = text, commit
+                sections[version], found[version] = text, each
     tags = {tag.removeprefix("v"): said(REPOSITORY, "rev-list", "-1", tag) for tag in said(REPOSITORY, "tag").split()}
-    return found | {version: commit for version, commit in tags.items() if version in found}
+    return found | {version: each for version, each in tags.items() if version in found}
 
 
 SHALLOW = said(REPOSITORY, "rev-parse", "--is-shallow-repository") == "true"
@@ -67,15 +67,8 @@ def rendered(template: Path, folder: Path, *words: str) -> Path:
     folder.mkdir()
     cruft(folder, "create", "--no-input", *words, str(template))
     service = folder / "order-desk"
-    git(service, "init", "--quiet")
     commit(service, "Render")
     return service
-
-
-def commit(service: Path, title: str) -> None:
-    """Commit what is there."""
-    git(service, "add", "--all")
-    git(service, "commit", "--quiet", "--message", title)
 
 
 def edited(template: Path, folder: Path, release: str) -> Path:

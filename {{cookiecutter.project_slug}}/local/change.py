@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -11,6 +11,14 @@ ROOT = Path(__file__).parents[1]
 
 class Refused(Exception):
     """Nothing was changed; the sentence says why."""
+
+
+def command(main: Callable[[str, str], None]) -> None:
+    """Run it with the two words of the command line; what is missing is empty, and a refusal is exit code 1."""
+    try:
+        main(*[*sys.argv[1:], "", ""][:2])
+    except Refused as error:
+        sys.exit(str(error))
 
 
 def write(files: Mapping[Path, str]) -> None:

@@ -3,11 +3,10 @@
 import ast
 import keyword
 import re
-import sys
 from pathlib import Path
 from string import Template
 
-from local.change import ROOT, Refused, write
+from local.change import ROOT, Refused, command, write
 from local.queue import base
 from service.queues import QUEUES
 
@@ -97,7 +96,4 @@ def _specified(specification: str, names: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main(*[*sys.argv[1:], "", ""][:2])
-    except Refused as error:
-        sys.exit(str(error))
+    command(main)

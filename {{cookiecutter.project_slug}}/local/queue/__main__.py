@@ -1,9 +1,8 @@
 """`make queue NAME=imports LIKE=slow`: a queue and its worker, wherever they have to be. All is written, or nothing."""
 
 import re
-import sys
 
-from local.change import ROOT, Refused, write
+from local.change import ROOT, Refused, command, write
 from local.queue import base
 from local.queue.copies import copies
 from service.cli import ROLES
@@ -82,7 +81,4 @@ def _exports(source: str, base: str) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main(*[*sys.argv[1:], "", ""][:2])
-    except Refused as error:
-        sys.exit(str(error))
+    command(main)
