@@ -23,7 +23,7 @@ FLUSH_SECONDS = 1.0
 
 # What is left of an event, of each exception in it, and of each place that it passed.
 KEPT = ("event_id", "timestamp", "platform", "level", "logger", "release", "environment", "server_name", "sdk")
-KEPT_CHECK_IN = ("type", *KEPT, "monitor_slug", "check_in_id", "status", "monitor_config")
+KEPT_CHECKIN = ("type", "event_id", "monitor_slug", "check_in_id", "status", "environment", "release", "monitor_config")
 KEPT_PLACE = ("filename", "function", "module", "lineno", "in_app")
 
 # What an event can be searched by.
@@ -119,7 +119,7 @@ def scrub(event: "Event", hint: "Hint") -> "Event":
     """What of an event is sent: what is listed here, whoever captured it and whatever Sentry adds to it."""
     given: Any = event
     if given.get("type") == "check_in":
-        return {name: given[name] for name in KEPT_CHECK_IN if name in given}  # type: ignore[return-value]
+        return {name: given[name] for name in KEPT_CHECKIN if name in given}  # type: ignore[return-value]
     kept: Any = {name: given[name] for name in KEPT if name in given}
     if hint.get(REDACTED):
         kept |= {name: given[name] for name in ("message", "fingerprint") if name in given}

@@ -92,6 +92,9 @@ class TestSentry:
             (name, "in_progress"), (name, "ok"),
         ]  # fmt: skip
         assert {each["check_in_id"] for each in sentry.check_ins} == {row.id.replace("-", "")}
+        assert {name for each in sentry.check_ins for name in each} == {
+            "type", "event_id", "monitor_slug", "check_in_id", "status", "environment", "release", "monitor_config",
+        }  # fmt: skip
         assert sentry.check_ins[0]["monitor_config"]["schedule"] == {"type": "crontab", "value": line}
 
     def test_without_an_address_it_is_not_even_imported(self, stack: Stack) -> None:
