@@ -7,15 +7,15 @@ from typing import Any
 from billiard import pool
 from celery.backends.base import DisabledBackend
 from celery.worker.control import Panel
-from kombu import pidbox
+from kombu import compression, pidbox
 from kombu.transport import redis
 from kombu.utils.json import loads
 
 # A content type that no consumer accepts, under which what is not even JSON reaches the consumer's own error handling.
 GARBAGE = "application/x-garbage"
 
-# Bytes of an element that are read as a message: taken apart it needs ten times as much memory. And characters of what
-# a message says of itself.
+# Bytes that are read as a message: taken apart it needs ten times as much memory. And characters of what it says of
+# itself.
 MAX_ELEMENT, MAX_TEXT = 4 * 1024 * 1024, 1000
 
 
@@ -32,6 +32,8 @@ def apply() -> None:
     pidbox.match = lambda *_: False
     # There are no results to mark; it would run what a message names as its errbacks, in the worker's own loop.
     DisabledBackend.mark_as_failure = lambda *_, **__: None
+    # Nothing of this service is packed, and a little of it may unpack to all the memory there is.
+    compression._decoders.clear()
 
 
 # kombu 5.7.0: when Redis goes away while a message is unacknowledged, closing the channel reads a parameter of a client
@@ -56,29 +58,20 @@ def _loads(text: str | bytes) -> Any:
 
 
 def _deliver(transport: Any, message: Any, queue: str) -> None:
-    if not _whole(message):
+    if not _readable(message):
         about = {"delivery_tag": "garbage", "delivery_info": {"exchange": "", "routing_key": queue}}
         empty = {"content-type": GARBAGE, "content-encoding": "binary", "headers": {}}
         message = empty | {"properties": about, "body": str(message)}
     _stock_deliver(transport, message, queue)
 
 
-def _whole(message: Any) -> bool:
+def _readable(message: Any) -> bool:
+    """Whether kombu can take it in hand; whether it is a task's call is for the consumer to say."""
     try:
-        head, about = message["headers"], message["properties"]
-        body = loads(base64.b64decode(message["body"]))
-        known = (message["content-type"], about["body_encoding"]) == ("application/json", "base64")
-        # What a task is called with, and when; remote control names none, and Celery's old protocol names it in here.
-        shaped = [*map(type, body)] == [list, dict, dict] if head.get("task") else "task" not in {**body}
-        texts = [message["content-encoding"], head.get("task", ""), head.get("id", "")]
-        times = [head[name] for name in ("eta", "expires") if head.get("task") and head.get(name) is not None]
-        texts += [about["delivery_tag"], about["delivery_info"]["exchange"], about["delivery_info"]["routing_key"]]
-        soft, hard = head.get("timelimit") or (None, None)
-        # Seconds that a clock can count; others end the worker.
-        limits = [0 < limit < 1e6 for limit in (soft, hard) if limit is not None]
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        about, where = message["properties"], message["properties"]["delivery_info"]
+        texts = [about["delivery_tag"], where["exchange"], where["routing_key"], message["content-encoding"]]
+        base64.b64decode(message["body"])
+        known = about["body_encoding"] == "base64" and isinstance(message["headers"], dict)
+        return known and {*map(type, texts)} == {str} and max(map(len, texts)) <= MAX_TEXT
+    except (KeyError, TypeError, ValueError):
         return False
-    # Nothing of this service is packed or stamped, and a doorbell has no limits of its own: the task's are what counts.
-    packed = head.get("compression") or head.get("stamped_headers") or (limits and head.get("durable"))
-    plain = {*map(type, texts + times)} <= {str} and max(map(len, texts)) <= MAX_TEXT
-    return known and shaped and plain and not packed and all([*limits, *times])
