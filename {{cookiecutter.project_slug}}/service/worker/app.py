@@ -42,14 +42,7 @@ class App(Celery):
 
 app = App(NAME)
 app.conf.update(
-    # The message is the second line of defence; the row is the first.
-    task_acks_late=True,
-    task_reject_on_worker_lost=False,
-    # Results live in the row: no backend that fills, fails, or turns a success into a failure.
-    result_backend=None,
-    task_ignore_result=True,
     # JSON only: a pickle in the queue would be remote code execution.
-    task_serializer="json",
     accept_content=["json"],
     task_create_missing_queues=False,
     task_default_queue=f"{NAME}.fast",

@@ -19,11 +19,10 @@ class DurableTask(Task):
     kind: ClassVar[str]
     Request = "service.worker.request:JobRequest"
 
+    # The message is the second line of defence; the row is the first.
     acks_late = True
+    # Results live in the row: no backend that fills, fails, or turns a success into a failure.
     ignore_result = True
-    reject_on_worker_lost = False
-    track_started = False
-    serializer = "json"
     # Celery's own backoff can come to no wait at all; `retry` below has the service's.
     retry_backoff = False
 
@@ -65,12 +64,13 @@ class DurableTask(Task):
             RuntimeError: this is a plain Celery call.
         """
         job = getattr(self.request, "job", None)
-        if job is None:
+        # A message may bring a header of this name.
+        if not isinstance(job, RunningJob):
             raise RuntimeError(
                 f"expected {self.name} to run as a durable job, got: a plain Celery call; "
                 f'use service.jobs.submit("{self.name}", ...)'
             )
-        return job  # type: ignore[no-any-return]
+        return job
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run for the row that the message speaks of; a message of `.delay()` speaks of none."""

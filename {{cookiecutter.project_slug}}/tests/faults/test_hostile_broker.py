@@ -129,6 +129,17 @@ def test_whoever_reaches_the_broker_controls_no_worker(stack: Stack) -> None:
     assert worker.process.poll() is None
 
 
+@pytest.mark.fault("U10", "whatever the message says is taken for the job")
+def test_a_plain_call_that_brings_a_job_of_its_own_is_refused_by_a_task_that_uses_its_job(stack: Stack) -> None:
+    worker = stack.start("worker", "fast")
+    head = {"task": "trials.echo", "id": "1", "job": {"id": "1", "attempt": 1}}
+    body = encoded(json.dumps([[], {"value": "x"}, {"job": {"id": "1"}}]))
+    with redis.Redis(port=stack.broker.port) as client:
+        client.lpush(f"{NAME}.fast", message(headers=head, body=body))
+    until(lambda: worker.said("RuntimeError") or worker.said("AttributeError"))
+    assert not worker.said("AttributeError")
+
+
 @pytest.mark.fault("U10", "arbitrary jobs")
 def test_a_forged_doorbell_without_a_row_does_nothing(stack: Stack) -> None:
     worker = stack.start("worker", "fast")
