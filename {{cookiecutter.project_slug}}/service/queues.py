@@ -86,6 +86,11 @@ SWEEP_SECONDS = 5.0
 SWEEP_ROWS = 1000
 MISSED_SWEEPS = 3
 
+# Doorbells that a queue of the broker holds at most, about 45 MB of them, and after how many of its own a process looks
+# again how many there are. What is left out waits in its row, and the reconciler rings when there is room.
+MAX_DOORBELLS = 50_000
+DOORBELLS_A_LOOK = 1000
+
 # A cancelled job that does not look is sent the soft limit's signal after so many seconds, and killed after twice that.
 CANCEL_SIGNAL_SECONDS = 10.0
 

@@ -4,14 +4,17 @@
 """
 
 import os
+import queue
 import threading
 import time
-from collections import deque
+from collections import Counter
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import structlog
 from celery import Celery
-from kombu import Connection, Producer, Queue
+from kombu import Connection, Queue
 from kombu.exceptions import ChannelError
 
 from service import NAME
@@ -19,6 +22,7 @@ from service.config import settings
 from service.database import fork_gate
 from service.jobs.model import Job
 from service.observe import metrics
+from service.queues import DOORBELLS_A_LOOK, MAX_DOORBELLS
 
 log = structlog.get_logger()
 
@@ -29,7 +33,7 @@ RETRY_SECONDS = 1.0
 # What every message is: of a row, without a result, and sent once.
 DOORBELL: dict[str, Any] = {"headers": {"durable": True}, "ignore_result": True, "retry": False}
 
-# Doorbells kept while the broker is down; the reconciler rings for what falls off.
+# Doorbells kept while the broker is down; the reconciler rings for what finds no room.
 BACKLOG = 10_000
 
 
@@ -43,20 +47,23 @@ class Bell:
 
     def __init__(self) -> None:
         self._app = Celery(NAME, broker=settings().broker_url.get_secret_value(), set_as_current=False)
-        self._app.conf.update(task_ignore_result=True, task_serializer="json", accept_content=["json"])
-        self._connection: Connection | None = None
-        self._producer: Producer | None = None
+        self._room: Counter[str] = Counter()
 
-    def publish(self, job_id: str, task: str, queue: str, delay: float = 0.0) -> None:
-        """Put one message on the broker within about a second.
+    def publish(self, job_id: str, task: str, queue: str, delay: float = 0.0) -> bool:
+        """Put one message on the broker within about a second; False when its queue holds as many as it may.
 
         Raises:
             Exception: whatever the broker's client raises; the connection is dropped then.
         """
         try:
-            producer = self._producer or self._connect()
-            where = {"queue": broker_queue(queue), "producer": producer, "countdown": delay or None}
+            if self._room[queue] <= 0:
+                self._room[queue] = min(DOORBELLS_A_LOOK, MAX_DOORBELLS - self.depth(queue))
+            self._room[queue] -= 1
+            if self._room[queue] < 0:
+                return False
+            where = {"queue": broker_queue(queue), "connection": self._connection, "countdown": delay or None}
             self._app.send_task(task, task_id=job_id, **where, **DOORBELL)
+            return True
         except Exception:
             metrics.count("doorbell.failed")
             self.close()
@@ -69,8 +76,8 @@ class Bell:
             Exception: as for `publish`.
         """
         try:
-            producer = self._producer or self._connect()
-            return int(broker_queue(queue)(producer.channel).queue_declare(passive=True).message_count)
+            channel = self._connection.default_channel
+            return int(broker_queue(queue)(channel).queue_declare(passive=True).message_count)
         except ChannelError:
             # To Redis an empty queue is none; AMQP closes the channel over it.
             self.close()
@@ -81,58 +88,39 @@ class Bell:
 
     def close(self) -> None:
         """Let the connection go without a word to a broker that may not answer."""
-        connection, self._connection, self._producer = self._connection, None, None
-        if connection is not None:
-            connection.collect(socket_timeout=BROKER_TIMEOUT)
+        self._connection.collect(socket_timeout=BROKER_TIMEOUT)
+        del self._connection
 
-    def _connect(self) -> Producer:
+    @cached_property
+    def _connection(self) -> Connection:
+        # Its default channel alone connects with these options; any other waits two seconds and tries again.
         options = {"socket_connect_timeout": BROKER_TIMEOUT, "socket_timeout": BROKER_TIMEOUT, "max_retries": 0}
-        self._connection = self._app.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options)
-        # The default channel alone connects with these options; any other waits two seconds and tries again.
-        self._producer = self._app.amqp.Producer(self._connection.default_channel)
-        return self._producer
+        return self._app.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options)
 
 
 class Ringer:
-    """A thread that publishes what `ring` hands it, and keeps it while the broker is down."""
+    """A thread that publishes what is `waiting`, and keeps it while the broker is down."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[str, str, str, float]] = deque(maxlen=BACKLOG)
-        self._filled = threading.Condition()
-        self._idle = threading.Event()
+        self.waiting: queue.Queue[tuple[str, str, str, float]] = queue.Queue(BACKLOG)
         threading.Thread(target=self._run, name="doorbell", daemon=True).start()
-
-    def ring(self, row: Job, delay: float) -> None:
-        """Leave the message to the thread."""
-        with self._filled:
-            self._idle.clear()
-            self._waiting.append((row.id, row.task, row.queue, delay))
-            self._filled.notify()
-
-    def flush(self, seconds: float) -> bool:
-        """Wait until nothing is left to publish; gives whether that came to pass."""
-        return self._idle.wait(seconds)
 
     def _run(self) -> None:
         # A process forked in the middle of a publish inherits locks that nobody will open, and does no work.
         with fork_gate:
-            bell, down = Bell(), False
+            bell, message, down = Bell(), None, False
         # One that was forgotten must not hold the gate over a broker that is gone.
         while _ringer is None or _ringer is self:
-            with self._filled:
-                while not self._waiting:
-                    self._idle.set()
-                    self._filled.wait()
-                message = self._waiting.popleft()
+            message = message or self.waiting.get()
             try:
                 with fork_gate:
                     bell.publish(*message)
-                down = False
+                self.waiting.task_done()
+                message, down = None, False
             except Exception as error:
                 if not down:
                     log.warning("broker unreachable, jobs are accepted and wait", error=type(error).__name__)
                 down = True
-                self._waiting.appendleft(message)
                 time.sleep(RETRY_SECONDS)
 
 
@@ -148,12 +136,17 @@ def ring(row: Job, delay: float = 0.0) -> None:
     global _ringer
     with _lock:
         _ringer = _ringer or Ringer()
-    _ringer.ring(row, delay)
+    with suppress(queue.Full):
+        _ringer.waiting.put_nowait((row.id, row.task, row.queue, delay))
 
 
 def flush(seconds: float) -> bool:
     """Wait until what was rung is published, for a process that is about to end; gives whether all of it was."""
-    return _ringer is None or _ringer.flush(seconds)
+    if _ringer is None:
+        return True
+    waiting = _ringer.waiting
+    with waiting.all_tasks_done:
+        return waiting.all_tasks_done.wait_for(lambda: not waiting.unfinished_tasks, seconds)
 
 
 def forget() -> None:

@@ -55,7 +55,10 @@ def _ring_due(bell: Bell) -> None:
 
 
 def _ring_unanswered(bell: Bell) -> None:
-    """Ring again for the oldest, as many as the broker has fewer messages than rows wait: a backlog is not a loss."""
+    """Ring again for the oldest, as many as the broker has fewer messages than rows wait: a backlog is not a loss.
+
+    For one in any case: among messages of jobs that are gone, a lost one would not be missed.
+    """
     for queue in settings().queues:
         old = (Job.queue == queue) & (Job.rung_at < now(-settings().sweep_limit)) & (Job.run_at < now())
         with standalone() as session:
@@ -64,11 +67,11 @@ def _ring_unanswered(bell: Bell) -> None:
         if not rows:
             continue
         try:
-            missing = waiting - bell.depth(queue)
+            missing = max(1, waiting - bell.depth(queue))
         except Exception as error:
             log.warning("broker unreachable, its depth is unknown", queue=queue, error=type(error).__name__)
             return
-        _say("unanswered doorbells rung again", _ring(bell, rows[: max(0, missing)], {}), queue=queue)
+        _say("unanswered doorbells rung again", _ring(bell, rows[:missing], {}), queue=queue)
 
 
 def _waiting(which: ColumnElement[bool]) -> Select[str, str, str]:
@@ -81,7 +84,8 @@ def _ring(bell: Bell, rows: Sequence[Any], delays: Mapping[str, float]) -> int:
     rung: list[str] = []
     for row in rows:
         try:
-            bell.publish(row.id, row.task, row.queue, delays.get(row.id, 0.0))
+            if not bell.publish(row.id, row.task, row.queue, delays.get(row.id, 0.0)):
+                break
         except Exception as error:
             log.warning("broker unreachable, jobs wait", error=type(error).__name__)
             break

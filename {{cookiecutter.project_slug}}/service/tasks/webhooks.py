@@ -3,7 +3,7 @@
 import random
 from datetime import timedelta
 
-from service.errors import NoWebhookSecret, Postpone, UpstreamError, UpstreamRefused
+from service.errors import JobNotFound, NoWebhookSecret, Postpone, UpstreamError, UpstreamRefused
 from service.jobs.history import record
 from service.queues import WEBHOOK_AGE, WEBHOOK_WAITS
 from service.webhooks import delivery
@@ -13,7 +13,10 @@ from service.worker import FastTask, app
 @app.task(base=FastTask, bind=True, max_retries=len(WEBHOOK_WAITS))
 def deliver(self: FastTask, message: str) -> str:
     """Post one message; a crash may post it twice, under the same id."""
-    sent, row = delivery.find(message)
+    try:
+        sent, row = delivery.find(message)
+    except JobNotFound:
+        return "nobody is told: newer messages took its place, or its job was purged"
     tries, by = self.job.row.failures, self.job.row.worker
     # The store's clock: receivers refuse what seems old, and a worker's clock may be wrong.
     present = self.job.row.started_at or self.job.row.created_at

@@ -18,7 +18,7 @@ def find(message_id: str) -> tuple[Message, Job]:
     """The message, and the job that it tells of.
 
     Raises:
-        JobNotFound: the job was purged.
+        JobNotFound: newer messages of the job took its place, or the job was purged.
     """
     with standalone() as session:
         message = session.get(Message, message_id)

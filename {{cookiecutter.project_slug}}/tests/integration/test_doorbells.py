@@ -1,0 +1,106 @@
+"""Doorbells that nobody answers: they are bounded, and a job whose own was lost or left out is rung for again."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from kombu import Connection
+from sqlalchemy import func, select, update
+
+from service import NAME, database
+from service.config import settings
+from service.jobs import Job, State, doorbell, operate, reconcile, submit
+from service.jobs.doorbell import Bell, broker_queue
+from service.queues import QUEUES
+from service.webhooks import orders
+from service.webhooks.model import Message
+from tests.support.stack import Stack, until
+
+
+@pytest.fixture
+def quiet(stack: Stack) -> Stack:
+    """Stores in which no message is left of another test, whichever the broker."""
+    with Connection(settings().broker_url.get_secret_value()) as connection:
+        for name in QUEUES:
+            queue = broker_queue(name)(connection.default_channel)
+            queue.declare()
+            queue.purge()
+    return stack
+
+
+def cancelled(name: str, **kwargs: object) -> None:
+    """Leave a doorbell that nobody answers."""
+    operate.cancel(submit(name, kwargs).id, by="test", client=None)
+
+
+def lost(queue: str) -> bool:
+    """Take the oldest message out of the broker's queue; gives whether there was one."""
+    with Connection(settings().broker_url.get_secret_value()) as connection:
+        return connection.default_channel.basic_get(f"{NAME}.{queue}", no_ack=True) is not None
+
+
+def test_a_queue_holds_so_many_doorbells_and_the_jobs_of_the_others_are_done_as_well(
+    quiet: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "MAX_DOORBELLS", 10)
+    for number in range(15):
+        cancelled("trials.echo", value=f"{number}")
+    jobs = [quiet.submit("trials.echo", value=f"{number}") for number in range(15)]
+    assert doorbell.flush(10)
+    until(lambda: quiet.broker_depth("fast") == 10)
+    quiet.start("worker", "fast")
+    assert {job.state for job in quiet.ended(*(job.id for job in jobs))} == {State.SUCCEEDED}
+
+
+def test_a_due_job_whose_doorbell_finds_no_room_is_still_due(quiet: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorbell, "MAX_DOORBELLS", 1)
+    soon = datetime.now(UTC) + timedelta(seconds=30)
+    jobs = [submit("trials.echo", {"value": f"{number}"}, run_at=soon) for number in range(3)]
+    with database.transaction() as session:
+        session.execute(update(Job).values(run_at=database.now()))
+    reconcile.sweep("test", Bell(), may_bury=False)
+    until(lambda: quiet.broker_depth("fast") == 1)
+    assert [quiet.job(job.id).rung_at is None for job in jobs].count(True) == 2
+
+
+def test_a_lost_doorbell_is_missed_among_those_of_jobs_that_are_gone(quiet: Stack) -> None:
+    job = quiet.submit("trials.echo", value="x")
+    assert doorbell.flush(10)
+    until(lambda: lost("fast"))
+    for number in range(12):
+        cancelled("trials.echo", value=f"{number}")
+    assert doorbell.flush(10)
+    until(lambda: quiet.broker_depth("fast") == 12)
+    quiet.start("worker", "slow")
+    until(lambda: quiet.broker_depth("fast") == 13)
+    quiet.start("worker", "fast")
+    assert quiet.ended(job.id)[0].state is State.SUCCEEDED
+
+
+def test_slow_jobs_that_fall_due_at_once_keep_no_fast_one_waiting(
+    quiet: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were due before it, and are more than one sweep rings for."""
+    monkeypatch.setattr(reconcile, "SWEEP_ROWS", 5)
+    later = datetime.now(UTC) + timedelta(days=1)
+    slow = [submit("trials.sleep", {"seconds": 60}, run_at=later).id for _ in range(20)]
+    submit("trials.echo", {"value": "x"}, run_at=later)
+    with database.transaction() as session:
+        session.execute(update(Job).values(run_at=database.now()))
+        session.execute(update(Job).where(Job.id.in_(slow)).values(run_at=database.now(-1)))
+    reconcile.sweep("test", Bell(), may_bury=False)
+    until(lambda: (quiet.broker_depth("slow"), quiet.broker_depth("fast")) == (5, 1))
+
+
+def test_a_delivery_whose_message_made_way_for_newer_ones_ends_quietly(
+    quiet: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "MAX_MESSAGES", 1)
+    job = submit("trials.sleep", {"seconds": 60}, client="shop", callback_url="http://127.0.0.1:9/hook")
+    operate.cancel(job.id, by="shop", client="shop")
+    operate.retry(job.id, by="shop", client="shop")
+    operate.cancel(job.id, by="shop", client="shop")
+    with database.standalone() as session:
+        assert session.scalar(select(func.count()).select_from(Message)) == 1
+    quiet.start("worker", "fast")
+    (first,) = quiet.ended(quiet.jobs(orders.TASK)[-1].id)
+    assert (first.state, first.attempt, first.error_type) == (State.SUCCEEDED, 1, None)
