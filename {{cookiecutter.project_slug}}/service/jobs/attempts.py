@@ -1,6 +1,6 @@
 """What an attempt may write: every statement carries its number, so that one that was given up can change nothing."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Executable, select, update
@@ -23,8 +23,8 @@ NO_ERROR: dict[str, Any] = {"error_type": None, "error_message": None, "tracebac
 class Failure:
     """Why an attempt ended without a result."""
 
-    type: str
-    message: str
+    error_type: str
+    error_message: str
     traceback: str | None = None
 
 
@@ -59,9 +59,9 @@ def fail(row: Job, failure: Failure) -> None:
     Raises:
         AttemptLost: as for `succeed`.
     """
-    message = f"{failure.type}: {failure.message}"
+    message = f"{failure.error_type}: {failure.error_message}"
     with transaction() as session:
-        end(session, row, State.FAILED, message, failures=Job.failures + 1, **_error(failure))
+        end(session, row, State.FAILED, message, failures=Job.failures + 1, **asdict(failure))
 
 
 def retry(row: Job, failure: Failure, seconds: float) -> None:
@@ -70,8 +70,8 @@ def retry(row: Job, failure: Failure, seconds: float) -> None:
     Raises:
         AttemptLost: as for `succeed`.
     """
-    reason = f"after {failure.type}: {failure.message}"
-    _wait(row, State.RETRYING, "time", seconds, reason, failures=Job.failures + 1, **_error(failure))
+    reason = f"after {failure.error_type}: {failure.error_message}"
+    _wait(row, State.RETRYING, "time", seconds, reason, failures=Job.failures + 1, **asdict(failure))
 
 
 def postpone(row: Job, waiting_for: str, seconds: float) -> None:
@@ -162,7 +162,3 @@ def _write(session: Session, row: Job, **values: Any) -> None:
     found = session.execute(update(Job).where(*_mine(row)).values(values or {"attempt": row.attempt}))
     if not found.rowcount:  # type: ignore[attr-defined]
         raise AttemptLost
-
-
-def _error(failure: Failure) -> dict[str, Any]:
-    return {"error_type": failure.type, "error_message": failure.message, "traceback": failure.traceback}

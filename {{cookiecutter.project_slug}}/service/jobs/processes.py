@@ -71,8 +71,5 @@ def lead(process: str) -> Row[*tuple[Any, ...]] | None:
 
 
 def _taking(lease: str, process: str) -> Update:
-    return (
-        update(Lease)
-        .where(Lease.name == lease, or_(Lease.holder == process, Lease.expires_at < now()))
-        .values(holder=process, expires_at=now(settings().sweep_limit))
-    )
+    free = or_(Lease.holder == process, Lease.expires_at < now())
+    return update(Lease).where(Lease.name == lease, free).values(holder=process, expires_at=now(settings().sweep_limit))

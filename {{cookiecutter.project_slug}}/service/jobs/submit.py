@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -68,10 +69,8 @@ def submit(
         waiting_for=case((later, "time")),
         expires_at=expires_at,
     )
-    if session is not None:
-        return _insert(session, row, may_wait)
-    with transaction() as own:
-        return _insert(own, row, may_wait)
+    with transaction() if session is None else nullcontext(session) as whose:
+        return _insert(whose, row, may_wait)
 
 
 def encode(kwargs: Mapping[str, Any]) -> str:
