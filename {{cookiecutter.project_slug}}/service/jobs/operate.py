@@ -17,6 +17,9 @@ from service.jobs.model import WAITING, Job, PausedQueue, RefusedMessage, State,
 from service.jobs.query import demand_room, find
 from service.queues import SWEEP_ROWS
 
+# Jobs in a purge's first batch, and in the largest, to which they grow while one takes less than so many seconds.
+FIRST_BATCH, MAX_BATCH, BATCH_SECONDS = 25, 100, 0.5
+
 
 def cancel(job_id: str, *, by: str, client: str | None) -> Job:
     """Cancel what waits at once; ask what runs to stop.
@@ -106,23 +109,24 @@ def resume(queue: str) -> None:
         session.execute(update(Job).where(Job.id.in_(oldest)).values(rung_at=None))
 
 
-def purge(older_than_days: float, *, seconds: float = math.inf, batch: int = 25) -> tuple[int, bool]:
-    """Delete jobs that ended more than this many days ago, a small batch to a transaction, for so many seconds.
+def purge(older_than_days: float, *, seconds: float = math.inf) -> tuple[int, bool]:
+    """Delete jobs that ended more than this many days ago, a batch to a transaction, for so many seconds.
 
-    Small, because a job may have made megabytes that go with it; so do messages that were refused so long ago.
+    Small at first, because a job may have made megabytes that go with it; so do messages that were refused so long ago.
     Gives how many, and whether none is left.
     """
     ended = Job.ended_at < now(-86_400 * older_than_days)
     with transaction() as session:
         session.execute(delete(RefusedMessage).where(RefusedMessage.at < now(-86_400 * older_than_days)))
-    total, deleted, end_at = 0, batch, time.monotonic() + seconds
-    while deleted == batch and time.monotonic() < end_at:
+    total, batch, more, end_at = 0, FIRST_BATCH, True, time.monotonic() + seconds
+    while more and (began := time.monotonic()) < end_at:
         with transaction() as session:
             # Twice: one that was retried meanwhile has not ended any more.
             old = select(Job.id).where(ended).limit(batch)
             deleted = len(session.scalars(delete(Job).where(Job.id.in_(old), ended).returning(Job.id)).all())
-        total += deleted
-    return total, deleted < batch
+        total, more = total + deleted, deleted == batch
+        batch = min(2 * batch, MAX_BATCH) if time.monotonic() - began < BATCH_SECONDS else max(1, batch // 2)
+    return total, not more
 
 
 def known(queue: str) -> None:
