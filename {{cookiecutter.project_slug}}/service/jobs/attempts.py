@@ -90,8 +90,7 @@ def wake(waiting_for: str) -> bool:
         row = session.scalar(oldest.with_for_update(skip_locked=True, key_share=True))
         if row is not None:
             row.run_at, row.rung_at, row.waiting_for = now(), now(), None
-    if row is not None:
-        doorbell.ring(row)
+            doorbell.ring(session, row)
     return row is not None
 
 
@@ -142,8 +141,8 @@ def _wait(row: Job, state: State, waiting_for: str, seconds: float, reason: str,
     with transaction() as session:
         _write(session, row, state=state, **values, **IDLE, **times)
         record(session, row, "retrying" if state is State.RETRYING else "waiting", f"in {seconds:.1f} s {reason}")
-    if soon:
-        doorbell.ring(row, seconds)
+        if soon:
+            doorbell.ring(session, row, seconds)
 
 
 def _asked(statement: Executable) -> bool:

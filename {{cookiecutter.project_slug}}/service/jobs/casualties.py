@@ -49,12 +49,10 @@ def overdue() -> int:
 def hand_back(worker: str) -> list[int]:
     """Queue what a worker that must stop has not finished, counted in no budget; gives the processes that ran it."""
     with transaction() as session:
-        rows = _running(session, Job.worker == worker, skip_locked=False)
+        rows = _locked(session, is_running, Job.worker == worker, skip_locked=False)
         pids = [row.pid for row in rows if row.pid is not None]
         for row in rows:
             _queue_again(session, row, "handed back", "its worker was stopped")
-    for row in rows:
-        doorbell.ring(row)
     return pids
 
 
@@ -91,17 +89,15 @@ def keep(reason: str, headers: str, body: str) -> None:
 def expire() -> int:
     """Cancel what nobody wanted any more by the time it could have run; gives how many there were."""
     with transaction() as session:
-        query = select(Job).where(is_waiting, Job.expires_at < now()).limit(SWEEP_ROWS)
-        rows = session.scalars(query.with_for_update(skip_locked=True, key_share=True)).all()
+        rows = _locked(session, is_waiting, Job.expires_at < now())
         for row in rows:
             end(session, row, State.CANCELLED, "it was not wanted after its expires_at", event="expired")
     return len(rows)
 
 
 def _abandon(which: ColumnElement[bool], budget: Budget, event: str, reason: str, *, skip_locked: bool = True) -> int:
-    again: list[tuple[Job, float]] = []
     with transaction() as session:
-        rows = _running(session, which, skip_locked=skip_locked)
+        rows = _locked(session, is_running, which, skip_locked=skip_locked)
         for row in rows:
             spent = getattr(row, budget) + 1
             setattr(row, budget, spent)
@@ -114,16 +110,13 @@ def _abandon(which: ColumnElement[bool], budget: Budget, event: str, reason: str
             else:
                 wait = CRASH_BACKOFF * 2 ** (spent - 1) if budget == "crashes" else 0.0
                 _queue_again(session, row, event, reason, wait)
-                again.append((row, wait))
-    for row, wait in again:
-        doorbell.ring(row, wait)
     return len(rows)
 
 
-def _running(session: Session, which: ColumnElement[bool], *, skip_locked: bool) -> Sequence[Job]:
+def _locked(session: Session, *which: ColumnElement[bool], skip_locked: bool = True) -> Sequence[Job]:
     # A sweep comes again and may leave out a row that somebody holds; what is told once waits for it. The lock lets
     # rows refer to the job meanwhile: a task that inserted one holds such a reference until its transaction ends.
-    query = select(Job).where(is_running, which).limit(SWEEP_ROWS)
+    query = select(Job).where(*which).limit(SWEEP_ROWS)
     return session.scalars(query.with_for_update(skip_locked=skip_locked, key_share=True)).all()
 
 
@@ -131,3 +124,4 @@ def _queue_again(session: Session, row: Job, event: str, reason: str, wait: floa
     record(session, row, event, reason, by=row.worker)
     row.state, row.run_at, row.rung_at = State.QUEUED, now(wait), now(wait)
     row.worker = row.pid = row.deadline = None
+    doorbell.ring(session, row, wait)

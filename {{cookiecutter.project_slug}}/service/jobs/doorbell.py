@@ -9,19 +9,20 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import structlog
 from celery import Celery
 from kombu import Connection, Queue
 from kombu.exceptions import ChannelError
+from sqlalchemy.orm import Session
 
 from service import NAME
 from service.config import settings
 from service.database import fork_gate
 from service.jobs.model import Job
-from service.observe import metrics
+from service.observe import committed, metrics
 from service.queues import DOORBELLS_A_LOOK, MAX_DOORBELLS
 
 log = structlog.get_logger()
@@ -128,11 +129,15 @@ _ringer: Ringer | None = None
 _lock = threading.Lock()
 
 
-def ring(row: Job, delay: float = 0.0) -> None:
-    """Say that the job may be ready in `delay` seconds, without waiting for the broker.
+def ring(session: Session, row: Job, delay: float = 0.0) -> None:
+    """Say, once this transaction is committed, that the job may be ready in `delay` seconds; no broker is waited for.
 
     A delay is held in a worker's memory, so it is for waits shorter than the reconciler's interval.
     """
+    committed.then(session, partial(_ring, row, delay))
+
+
+def _ring(row: Job, delay: float) -> None:
     global _ringer
     with _lock:
         _ringer = _ringer or Ringer()

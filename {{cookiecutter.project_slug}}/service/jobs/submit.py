@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from sqlalchemy import case, literal, select
@@ -17,7 +16,6 @@ from service.errors import IdempotencyConflict, InvalidArguments
 from service.jobs import catalogue, doorbell, query
 from service.jobs.history import record
 from service.jobs.model import Job
-from service.observe import committed
 from service.observe.context import current_context
 from service.queues import MAX_ARGUMENTS
 
@@ -116,5 +114,5 @@ def _accept(session: Session, row: Job, may_wait: int | None) -> Job:
     session.refresh(row)
     # Without rung_at its time has not come, and the reconciler will ring.
     if row.rung_at is not None:
-        committed.then(session, partial(doorbell.ring, row))
+        doorbell.ring(session, row)
     return row

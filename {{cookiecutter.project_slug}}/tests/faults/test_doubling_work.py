@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from service import database
 from service.jobs import State, doorbell, submit
 from service.jobs.doorbell import Bell
 from tests.integration.test_commands import command
@@ -79,7 +80,8 @@ def test_a_worker_killed_after_its_commit_leaves_one_effect(stack: Stack) -> Non
         until(lambda job_id=row.id: stack.job(job_id).state is State.SUCCEEDED, every=0.002)  # type: ignore[misc]
         worker.kill()
         again = stack.start("worker", "slow")
-        doorbell.ring(row)
+        with database.transaction() as session:
+            doorbell.ring(session, row)
         doorbell.flush(5)
         until(lambda: stack.broker_depth("slow") == 0)
         assert again.stop() == 0
