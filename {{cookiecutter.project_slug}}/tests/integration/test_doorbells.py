@@ -38,6 +38,7 @@ def lost(queue: str) -> bool:
         return connection.default_channel.basic_get(f"{NAME}.{queue}", no_ack=True) is not None
 
 
+@pytest.mark.slow
 def test_a_queue_holds_so_many_doorbells_and_the_jobs_of_the_others_are_done_as_well(
     quiet: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_due_job_whose_doorbell_finds_no_room_is_still_due(quiet: Stack, monke
     assert [quiet.job(job.id).rung_at is None for job in jobs].count(True) == 2
 
 
+@pytest.mark.slow
 def test_a_lost_doorbell_is_missed_among_those_of_jobs_that_are_gone(quiet: Stack) -> None:
     job = quiet.submit("trials.echo", value="x")
     assert doorbell.flush(10)
