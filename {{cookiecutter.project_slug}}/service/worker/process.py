@@ -29,7 +29,7 @@ EXIT_SECONDS = 5.0
 def command_line(name: str, queue: Queue) -> list[str]:
     """Celery's own command line for one queue: nothing about a worker is configured anywhere else."""
     return f"""
-        --quiet worker --queues={NAME}.{name} --hostname={name}@%h --loglevel={settings().log_level}
+        --quiet worker --queues={NAME}.{name} --loglevel={settings().log_level}
         --pool={queue.pool} --concurrency={queue.concurrency} --prefetch-multiplier={queue.prefetch} --optimization=fair
         --max-tasks-per-child={queue.max_tasks_per_child} --max-memory-per-child={queue.max_memory_per_child}
         --without-gossip --without-mingle
@@ -45,7 +45,9 @@ def run(name: str) -> int:
     worker = Worker(name, queue, app)
     worker.keeper.start()
     try:
-        return int(app.worker_main(command_line(name, queue)) or 0)
+        # A name that no other has or had: to RabbitMQ the second of two would not be ready, nor one after a cut line.
+        node = f"--hostname={name}-{worker.keeper.process.rpartition(':')[2]}@%h"
+        return int(app.worker_main([*command_line(name, queue), node]) or 0)
     finally:
         worker.keeper.stop()
 

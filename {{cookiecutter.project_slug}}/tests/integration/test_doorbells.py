@@ -38,6 +38,14 @@ def lost(queue: str) -> bool:
         return connection.default_channel.basic_get(f"{NAME}.{queue}", no_ack=True) is not None
 
 
+def test_two_workers_of_one_queue_on_one_host_work_side_by_side(quiet: Stack) -> None:
+    for _ in range(2):
+        quiet.start("worker", "slow", QUEUE_SLOW_CONCURRENCY="1", QUEUE_SLOW_PREFETCH="1")
+    jobs = [quiet.submit("trials.sleep", seconds=2) for _ in range(2)]
+    until(lambda: len({quiet.job(job.id).worker for job in jobs} - {None}) == 2)
+    assert {job.state for job in quiet.ended(*(job.id for job in jobs))} == {State.SUCCEEDED}
+
+
 @pytest.mark.slow
 def test_a_queue_holds_so_many_doorbells_and_the_jobs_of_the_others_are_done_as_well(
     quiet: Stack, monkeypatch: pytest.MonkeyPatch
