@@ -33,111 +33,73 @@ class ServiceError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
 
+    def __init_subclass__(cls, *, status: int | None = None, title: str | None = None) -> None:
+        cls.status, cls.title = status or cls.status, title or cls.title
+
     def __init__(self, detail: str | None = None, *, field: str | None = None) -> None:
         self.detail = detail or (type(self).__doc__ or self.title)
         self.field = field
         super().__init__(self.detail)
 
 
-class JobNotFound(ServiceError):
+class JobNotFound(ServiceError, status=404, title="Job not found"):
     """No job of yours has this id; `GET /v1/jobs` lists those that exist."""
 
-    status = 404
-    title = "Job not found"
 
-
-class ResultNotFound(ServiceError):
+class ResultNotFound(ServiceError, status=404, title="Result not found"):
     """The job has made nothing that could be fetched; what it makes is there once it has succeeded."""
 
-    status = 404
-    title = "Result not found"
 
-
-class UnknownQueue(ServiceError):
+class UnknownQueue(ServiceError, status=404, title="Unknown queue"):
     """There is no such queue; `GET /v1/queues` lists those that exist."""
 
-    status = 404
-    title = "Unknown queue"
 
-
-class Forbidden(ServiceError):
+class Forbidden(ServiceError, status=403, title="Forbidden"):
     """The token lacks the scope that this needs; ask the operator for a token that has it."""
 
-    status = 403
-    title = "Forbidden"
 
-
-class WrongState(ServiceError):
+class WrongState(ServiceError, status=409, title="Wrong state"):
     """The job's state does not allow this."""
 
-    status = 409
-    title = "Wrong state"
 
-
-class IdempotencyConflict(ServiceError):
+class IdempotencyConflict(ServiceError, status=422, title="Idempotency key reused"):
     """The Idempotency-Key was used before with another request; use a new key for a new request."""
 
-    status = 422
-    title = "Idempotency key reused"
 
-
-class InvalidRequest(ServiceError):
+class InvalidRequest(ServiceError, status=400, title="Invalid request"):
     """The request is not valid."""
 
-    status = 400
-    title = "Invalid request"
 
-
-class InvalidArguments(InvalidRequest):
+class InvalidArguments(InvalidRequest, status=422, title="Invalid arguments"):
     """The arguments do not fit the task."""
 
-    status = 422
-    title = "Invalid arguments"
 
-
-class UnknownTask(InvalidRequest):
+class UnknownTask(InvalidRequest, status=422, title="Unknown task"):
     """No worker has announced this task."""
 
-    status = 422
-    title = "Unknown task"
 
-
-class AddressRefused(InvalidRequest):
+class AddressRefused(InvalidRequest, status=422, title="Address refused"):
     """The address is not public; an operator can allow it in OUTBOUND_ALLOW."""
 
-    status = 422
-    title = "Address refused"
 
-
-class NoWebhookSecret(InvalidRequest):
+class NoWebhookSecret(InvalidRequest, status=422, title="No webhook secret"):
     """The client has no webhook secret, so nothing could be signed; an operator makes one: `webhooks secret`."""
 
-    status = 422
-    title = "No webhook secret"
 
-
-class TooManyRequests(ServiceError):
+class TooManyRequests(ServiceError, status=429, title="Too many requests"):
     """The client asked too often; ask again after `Retry-After`, or the operator for a higher RATE_LIMIT."""
-
-    status = 429
-    title = "Too many requests"
 
     def __init__(self, detail: str | None = None, *, field: str | None = None, retry_after: int = 1) -> None:
         self.retry_after = retry_after
         super().__init__(detail, field=field)
 
 
-class TooManyWaiting(TooManyRequests):
+class TooManyWaiting(TooManyRequests, title="Too many jobs waiting"):
     """Too many jobs of the client wait already; submit more once some have begun (MAX_WAITING_JOBS)."""
 
-    title = "Too many jobs waiting"
 
-
-class StoreUnavailable(ServiceError):
+class StoreUnavailable(ServiceError, status=503, title="Store unavailable"):
     """The database cannot be reached; send the request again, with the same Idempotency-Key."""
-
-    status = 503
-    title = "Store unavailable"
 
 
 class PolicyError(Exception):

@@ -17,6 +17,9 @@ log = structlog.get_logger()
 # Bytes of a request's line and headers, each header with 32 on top.
 MAX_HEAD = 16 * 1024
 
+# Pieces of a body: one in tiny chunks is work for nobody, also where it was answered before it came.
+MAX_PIECES = 5000
+
 # Requests on a connection that may wait for the answer to the one before them.
 MAX_PIPELINE = 16
 
@@ -72,8 +75,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._places = places
         self._refused = self._leaving = self._in_head = False
-        # Bytes of this head: those that the parser understood, and those that it was given.
-        self._head = self._fed = 0
+        # Bytes of this head that the parser understood, bytes that it was given since, and pieces of this body.
+        self._head = self._fed = self._pieces = 0
         self._head_timer: TimerHandle | None = None
         self._read_timer: TimerHandle | None = None
         self._answering: RequestResponseCycle | None = None
@@ -109,18 +112,17 @@ class Connection(HttpToolsProtocol):
             return
         if self in self._places.waiting and self._head_timer is None:
             self._expect_head()
+        # What is no whole header yet, or trailer, waits in the parser, which copies it with whatever follows.
+        self._fed += len(data)
         super().data_received(data)
-        if self._in_head:
-            # What is no whole header yet waits in the parser, where it is not counted.
-            self._fed += len(data)
-            if self._fed > MAX_HEAD:
-                self._refuse(Problem(431, TOO_LARGE))
+        if self._fed > MAX_HEAD:
+            self._refuse(Problem(431, TOO_LARGE))
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINE:
             raise TooMuch
         super().on_message_begin()
-        self._in_head, self._head, self._fed = True, 0, 0
+        self._in_head, self._head, self._pieces = True, 0, 0
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -152,7 +154,14 @@ class Connection(HttpToolsProtocol):
         if self._leaving:
             self.cycle.keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        self._fed, self._pieces = 0, self._pieces + 1
+        if self._pieces > MAX_PIECES:
+            raise TooMuch
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._fed = 0
         super().on_message_complete()
         self._places.forget(self)
 

@@ -5,7 +5,7 @@ Theirs print the schema and repeat what was sent; these name the field and say w
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,9 +23,10 @@ from service.errors import InvalidRequest
 # Characters of what was sent that an answer repeats at most.
 ECHO = 40
 
-# Bytes of a body that is read at once; larger ones take turns in a thread.
+# Bytes of a body that is read at once; larger ones take turns in a thread, and each client has one of them there.
 SMALL = 16 * 1024
 LARGE = ThreadPoolExecutor(1, "large-bodies")
+TURNS = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
 # Levels of a JSON body; what an operation takes has two or three.
 MAX_DEPTH = 32
@@ -63,7 +64,8 @@ class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no 
         if len(raw) < SMALL:
             return self._read(raw)
         # Beside the event loop, one at a time: a large body can take a second, and nobody else should wait for it.
-        return await asyncio.get_running_loop().run_in_executor(LARGE, self._read, raw)
+        async with TURNS[scope["extensions"]["connexion_context"]["user"]]:
+            return await asyncio.get_running_loop().run_in_executor(LARGE, self._read, raw)
 
     def _read(self, raw: bytes) -> Any:
         body = _load(raw)

@@ -50,6 +50,8 @@ def _whole(message: Any) -> bool:
         shaped = known and [*map(type, message.decode())] == [list, dict, dict]
         times = [datetime.fromisoformat(head[name]) for name in ("eta", "expires") if head.get(name) is not None]
         named = all(isinstance(head[name], str) and len(head[name]) <= MAX_TEXT for name in ("task", "id"))
+        # Celery's own tasks are for results, of which there are none; one renews itself for ever, as retries below 0 do.
+        ours = not head["task"].startswith("celery.") and head.get("retries", 0) in range(1000)
         soft, hard = head.get("timelimit") or (None, None)
         # Seconds that a clock can count; others end the worker.
         limits = [0 < limit < 1e6 for limit in (soft, hard) if limit is not None]
@@ -58,4 +60,4 @@ def _whole(message: Any) -> bool:
         return False
     # Nothing of this service is stamped, and a doorbell has no limits of its own: the task's are what counts.
     odd = head.get("stamped_headers") or (limits and head.get("durable"))
-    return shaped and named and not odd and all([*limits, *times])
+    return shaped and named and ours and not odd and all([*limits, *times])

@@ -4,6 +4,8 @@ import base64
 from contextlib import suppress
 from typing import Any
 
+import amqp
+from amqp import serialization
 from billiard import pool
 from celery.backends.base import DisabledBackend
 from celery.worker.control import Panel
@@ -34,6 +36,10 @@ def apply() -> None:
     DisabledBackend.mark_as_failure = lambda *_, **__: None
     # Nothing of this service is packed, and a little of it may unpack to all the memory there is.
     compression._decoders.clear()
+    # What py-amqp cannot read of a message would end the worker, and the next one, too. And a body is bytes here,
+    # whatever its encoding says: some take for ever.
+    serialization.PROPERTY_CLASSES[amqp.spec.Basic.CLASS_ID] = _properties
+    amqp.Channel.auto_decode = property(lambda _: False, lambda *_: None)
 
 
 # kombu 5.7.0: when Redis goes away while a message is unacknowledged, closing the channel reads a parameter of a client
@@ -75,3 +81,10 @@ def _readable(message: Any) -> bool:
         return known and {*map(type, texts)} == {str} and max(map(len, texts)) <= MAX_TEXT
     except (KeyError, TypeError, ValueError):
         return False
+
+
+def _properties(buffer: Any, offset: int) -> tuple[dict[str, Any], int]:
+    try:
+        return serialization.decode_properties_basic(buffer, offset)  # type: ignore[no-any-return]
+    except Exception:
+        return {"content_type": GARBAGE, "content_encoding": "binary"}, len(buffer)

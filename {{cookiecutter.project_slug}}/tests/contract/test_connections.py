@@ -142,6 +142,36 @@ def test_what_is_refused_before_it_is_a_request(callers: Callers, said: bytes, s
     assert caller.recv(1) == b""
 
 
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        pytest.param(b"0\r\nX-Trailer: " + b"x" * 100_000, 431, id="a trailer without end"),
+        pytest.param(b"0\r\n" + b"x" * 100_000, 431, id="a trailer's name without end"),
+        pytest.param(b"1;" + b"x" * 100_000, 431, id="a chunk's extension without end"),
+        pytest.param(b"1\r\nx\r\n" * 10_000, 400, id="chunks of one byte"),
+    ],
+)
+def test_what_follows_an_answer_is_not_taken_apart_without_end(callers: Callers, rest: bytes, status: int) -> None:
+    """A stranger is refused at the head; what goes on after it costs the others time, so that it ends as well."""
+    caller = callers.connect()
+    caller.sendall(b"POST /v1/reports HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert answer(caller).status == 401
+    caller.sendall(rest)
+    assert answer(caller).status == status
+    assert caller.recv(1) == b""
+
+
+def test_a_trailer_of_a_few_bytes_ends_a_body_as_it_may(callers: Callers, job: Make) -> None:
+    """And the connection is as good as before."""
+    caller = callers.connect()
+    head = callers.request(
+        f"POST /v1/jobs/{job()}/move", "Content-Type: application/json", "Transfer-Encoding: chunked"
+    )
+    for _ in range(2):
+        caller.sendall(head + b'10\r\n{"queue":"fast"}\r\n0\r\nX-Trailer: x\r\n\r\n')
+        assert answer(caller).status == 200
+
+
 def test_more_than_there_are_places_for(stores: Stack) -> None:
     """Connections that ask nothing keep nobody out."""
     with opened(stores, MAX_CONNECTIONS="20") as service:

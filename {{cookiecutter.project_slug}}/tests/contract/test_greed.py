@@ -1,8 +1,9 @@
 """One client that asks for a lot: what it costs the others is bounded."""
 
+import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
@@ -17,8 +18,9 @@ from service.jobs import Job, State, casualties, doorbell, history, operate, que
 from service.webhooks import delivery, orders, secrets
 from service.webhooks.model import Message
 from tests.contract.conftest import serving
+from tests.contract.wire import Wire
 from tests.support.door import PATH
-from tests.support.stack import Stack
+from tests.support.stack import Stack, until
 
 pytestmark = pytest.mark.slow
 
@@ -139,3 +141,30 @@ def test_deliveries_that_wait_count_with_their_clients_jobs(stores: Stack) -> No
         assert order(callback_url=CALLBACK).status_code == 429
         assert caller.post(f"/v1/jobs/{told.json()['id']}/redeliver").status_code == 429
         assert order().status_code == 202
+
+
+def test_large_bodies_of_one_client_do_not_stand_before_anothers(stores: Stack) -> None:
+    """Of thirty large bodies that are under way, most are answered after a body that came last, of somebody else."""
+    minted = {name: mint(name, ["jobs:write"], name="test") for name in ("alice", "bob")}
+    known = ",".join(entry for _, entry in minted.values())
+    large, names = f"[{'[],' * 43_000}[]]".encode(), [f"alice-body-{number}" for number in range(30)]
+    last = "bob-body"
+    order = json.dumps({"task": "trials.sleep", "arguments": {"seconds": 60}}).encode() + b" " * 20_000
+    with serving(stores, API_TOKENS=known, DOOR="open") as (url, role), ExitStack() as held:
+        wires = {name: held.enter_context(Wire(url, 120)) for name in [*names, last]}
+        for name, wire in wires.items():
+            body, token = order if name == last else large, minted[name.split("-")[0]][0]
+            length, kind = f"Content-Length: {len(body)}", "Content-Type: application/json"
+            headers = (f"Authorization: Bearer {token}", f"X-Request-Id: {name}", length, kind)
+            wire.send(wire.request(f"POST {PATH}", *headers, body=body[:-1]))
+        # Time for the service to read what was sent; the ends are so small that they arrive in their order.
+        assert httpx.get(f"{url}/health/live", timeout=60).status_code == 200
+        for name, wire in wires.items():
+            wire.send(b" " if name == last else b"]")
+        assert {name: wire.answer().status for name, wire in wires.items()} == dict.fromkeys(names, 400) | {last: 202}
+        # In the log stands in which order they were answered, whenever it was that this test got to see it.
+        until(lambda: role.log.read_text().count('"POST"') == len(wires))
+        lines = [json.loads(line) for line in role.log.read_text().splitlines()]
+    served = [line["request_id"] for line in lines if line.get("method") == "POST"]
+    assert sorted(served) == sorted(wires)
+    assert served.index(last) < len(names) / 2

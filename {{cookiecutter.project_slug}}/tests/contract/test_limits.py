@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+import redis
 
 from service.api.tokens import mint
 from service.jobs import operate
@@ -121,6 +122,27 @@ class TestRate:
                 if how != "refused":
                     until(lambda: api.role.said("limits kept again"))
                     assert api.ask().status_code == 429
+
+    def test_counts_that_somebody_else_wrote_lock_nobody_out(self, stores: Stack) -> None:
+        """Whoever can write to Redis cannot have a client wait until another century."""
+        client = f"client-{os.urandom(4).hex()}"
+        token, entry = mint(client, ["jobs:read"], name="test")
+        with (
+            limited(stores, ([token], entry), RATE_LIMIT="5/hour", REDIS_URL=stores.broker.url) as api,
+            redis.Redis(port=stores.broker.port) as planted,
+        ):
+            assert api.statuses(6) == {200: 5, 429: 1}
+            (key,) = planted.keys(f"*{client}*")
+            assert planted.llen(key) == 5
+            never = 99_999_999_999.0
+            for moments, answers in (
+                ([time.time()] * 5, {429: 3}),
+                ([never] * 5, {200: 3}),
+                ([0.0] * 4 + [never], {200: 3}),
+            ):
+                planted.delete(key)
+                planted.rpush(key, *moments)
+                assert api.statuses(3) == answers
 
     def test_where_there_is_no_redis(self, stores: Stack, clients: tuple[list[str], str]) -> None:
         """With another broker and no REDIS_URL each process counts for itself, and says so."""
