@@ -50,7 +50,7 @@ def _whole(message: Any) -> bool:
         shaped = known and [*map(type, message.decode())] == [list, dict, dict]
         times = [datetime.fromisoformat(head[name]) for name in ("eta", "expires") if head.get(name) is not None]
         named = all(isinstance(head[name], str) and len(head[name]) <= MAX_TEXT for name in ("task", "id"))
-        # Celery's own tasks are for results, of which there are none; one renews itself for ever, as retries below 0 do.
+        # Celery's own tasks are for results, of which there are none; one renews itself for ever, as retries < 0 do.
         ours = not head["task"].startswith("celery.") and head.get("retries", 0) in range(1000)
         soft, hard = head.get("timelimit") or (None, None)
         # Seconds that a clock can count; others end the worker.
