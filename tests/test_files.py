@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import tool
+from tests.conftest import commit, tool
 
 Reader = Callable[[list[Path]], None]
 
@@ -117,3 +117,16 @@ def test_no_jinja_is_left(projects: list[Path]) -> None:
     """GitHub's workflows alone hold double braces, and Datadog's messages, which are their own."""
     rendered = [path for path in files(projects) if not {".github", "monitors"} & set(path.parts)]
     assert not [path for path in rendered if re.search(r"\{\{|\{%|^\s*# jinja:", path.read_text(), re.MULTILINE)]
+
+
+@pytest.mark.parametrize(
+    "name", ["deploy-key", "deploy-key.pub", "key", "staging.kubeconfig", "staging.settings", "staging.env"]
+)
+def test_the_secrets_that_the_guides_write_beside_the_code_are_no_part_of_it(
+    projects: list[Path], tmp_path: Path, name: str
+) -> None:
+    """Committed by accident they are leaked; `make deploy` refuses a tree with files that nobody committed."""
+    (tmp_path / ".gitignore").write_bytes((projects[0] / ".gitignore").read_bytes())
+    (tmp_path / name).touch()
+    commit(tmp_path, "Everything")
+    assert subprocess.check_output(["git", "ls-files"], cwd=tmp_path, text=True) == ".gitignore\n"
