@@ -143,7 +143,7 @@ def shallow(value: Any) -> None:
 
 
 def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every string in a JSON value, keys included, with its path."""
+    """Every string in a JSON value, keys included, with its path, of which as much as `short` looks at."""
     waiting = [(path, value)]
     while waiting:
         path, value = waiting.pop()
@@ -156,7 +156,7 @@ def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             pairs = value.items()
         elif isinstance(value, list):
             pairs = enumerate(value)
-        waiting += [(f"{path}.{key}" if path else str(key), item) for key, item in pairs]
+        waiting += [((f"{path}.{key}" if path else str(key))[: ECHO + 1], item) for key, item in pairs]
 
 
 def short(text: str) -> str:
