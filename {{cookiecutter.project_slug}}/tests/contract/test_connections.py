@@ -154,7 +154,7 @@ def test_what_is_refused_before_it_is_a_request(callers: Callers, said: bytes, s
 def test_what_follows_an_answer_is_not_taken_apart_without_end(callers: Callers, rest: bytes, status: int) -> None:
     """A stranger is refused at the head; what goes on after it costs the others time, so that it ends as well."""
     caller = callers.connect()
-    caller.sendall(b"POST /v1/reports HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    caller.sendall(b"POST /v1/queues/fast/pause HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     assert answer(caller).status == 401
     caller.sendall(rest)
     assert answer(caller).status == status
