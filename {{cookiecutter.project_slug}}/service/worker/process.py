@@ -45,9 +45,10 @@ def run(name: str) -> int:
     worker = Worker(name, queue, app)
     worker.keeper.start()
     try:
-        # A name that no other has or had: to RabbitMQ the second of two would not be ready, nor one after a cut line.
-        node = f"--hostname={name}-{worker.keeper.process.rpartition(':')[2]}@%h"
-        return int(app.worker_main([*command_line(name, queue), node]) or 0)
+        # RabbitMQ keeps a name's control queue for one connection, so there nobody else may have it, or have had it. In
+        # Redis each new name would leave a trace behind.
+        own = f"-{worker.keeper.process.rpartition(':')[2]}" if app.conf.broker_url.startswith("amqp") else ""
+        return int(app.worker_main([*command_line(name, queue), f"--hostname={name}{own}@%h"]) or 0)
     finally:
         worker.keeper.stop()
 

@@ -1,5 +1,6 @@
 """Doorbells that nobody answers: they are bounded, and a job whose own was lost or left out is rung for again."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,6 +45,18 @@ def test_two_workers_of_one_queue_on_one_host_work_side_by_side(quiet: Stack) ->
     jobs = [quiet.submit("trials.sleep", seconds=2) for _ in range(2)]
     until(lambda: len({quiet.job(job.id).worker for job in jobs} - {None}) == 2)
     assert {job.state for job in quiet.ended(*(job.id for job in jobs))} == {State.SUCCEEDED}
+
+
+@pytest.mark.skipif(
+    os.environ.get("TEST_BROKER_URL", "").startswith("amqp"), reason="RabbitMQ takes a control queue away by itself"
+)
+def test_workers_that_are_killed_leave_no_more_behind_with_each(quiet: Stack) -> None:
+    left = []
+    with Connection(settings().broker_url.get_secret_value()) as connection:
+        for _ in range(2):
+            quiet.start("worker", "fast").kill()
+            left.append(connection.default_channel.client.scard("_kombu.binding.celery.pidbox"))
+    assert left == [1, 1]
 
 
 @pytest.mark.slow
