@@ -27,6 +27,7 @@ MAX_PIPELINE = 16
 SPARE = 100
 
 MALFORMED = "expected a request in HTTP/1.1, got: something else"
+TOO_FINE = f"expected a body in at most {MAX_PIECES} pieces, got: more; send larger ones"
 TOO_LARGE = f"expected at most {MAX_HEAD} bytes of headers, got: more"
 TOO_SLOW = "expected the headers within {:g} s, got: a part of them"
 FULL = "every place for a connection is taken by a request under way; come again"
@@ -163,7 +164,9 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._fed = 0
         super().on_message_complete()
-        self._places.forget(self)
+        # Where the answer came first, it waits for the next request already.
+        if not self.cycle.response_complete:
+            self._places.forget(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -173,7 +176,8 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused, and what it was told to refuse."""
-        self._refuse(Problem(431, TOO_LARGE) if self._head > MAX_HEAD else Problem(400, MALFORMED))
+        said = TOO_FINE if self._pieces > MAX_PIECES else MALFORMED
+        self._refuse(Problem(431, TOO_LARGE) if self._head > MAX_HEAD else Problem(400, said))
 
     def shutdown(self) -> None:
         """Finish what was asked for, and tell the caller with the answer that there will be no other."""
@@ -227,6 +231,15 @@ class Connection(HttpToolsProtocol):
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
+        # A request that was answered already gets no second one, which would be taken for the next one's.
+        if self.cycle is None or not self.cycle.response_complete or not self.cycle.more_body:
+            self._say(problem)
+        # Closing at once, with bytes unread, would reset the connection and take the answer back.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(self.LINGER, self.transport.abort)
+
+    def _say(self, problem: Problem) -> None:
         request_id = secrets.token_hex(16)
         body = json.dumps({**problem.body(), "request_id": request_id}, separators=(",", ":")).encode()
         about = {"X-Request-Id": request_id, "Content-Type": MEDIA_TYPE, "Content-Length": str(len(body))}
@@ -235,7 +248,3 @@ class Connection(HttpToolsProtocol):
         head = b"".join(name.lower() + b": " + value + b"\r\n" for name, value in lines)
         self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + body)
         log.info("request refused", status=problem.status, request_id=request_id)
-        # Closing at once, with bytes unread, would reset the connection and take the answer back.
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.loop.call_later(self.LINGER, self.transport.abort)
