@@ -67,6 +67,9 @@ class Rate:
             if await self._window.hit(self.limit, client):
                 return 0
             window = await self._window.get_window_stats(self.limit, client)
+            # Meanwhile one of those that filled it may have run out.
+            if window.remaining and await self._window.hit(self.limit, client):
+                return 0
         seconds = max(1, math.ceil(window.reset_time - time.time()))
         # Nobody waits longer than the window, nor with room in it, unless somebody wrote the counts who is not the API.
         return seconds if seconds <= self.limit.get_expiry() + 1 and not window.remaining else 0
