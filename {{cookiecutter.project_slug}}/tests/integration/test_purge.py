@@ -1,10 +1,11 @@
 """The nightly purge, where there is more to delete than one job has time for."""
 
 import threading
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 
 from service import database
 from service.jobs import Job, State, history, operate, submit
@@ -56,3 +57,28 @@ def test_a_job_that_is_retried_while_it_is_purged_stays(stack: Stack, monkeypatc
     purge.join(20)
     assert purged == [(0, True)]
     assert stack.job(job.id).state is State.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("patience", "batches"), [(60.0, [25, 50, 100, 5]), (0.0, [25, 12, 6, 3, 1, 1])], ids=["fast", "slow"]
+)
+def test_batches_grow_while_they_are_fast_and_shrink_while_they_are_not(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, patience: float, batches: list[int]
+) -> None:
+    with database.transaction() as session:
+        for _ in range(180):
+            submit("trials.echo", {"value": "x"}, session=session)
+        session.execute(update(Job).values(state=State.SUCCEEDED, ended_at=database.now(-86_400 * 31)))
+    before: list[int] = []
+
+    def note(_: object, __: object, statement: str, *rest: object) -> None:
+        if statement.startswith("DELETE FROM jobs"):
+            before.append(len(stack.jobs("trials.echo")))
+
+    monkeypatch.setattr(operate, "BATCH_SECONDS", patience)
+    event.listen(database.engine(), "before_cursor_execute", note)
+    try:
+        assert operate.purge(30) == (180, True)
+    finally:
+        event.remove(database.engine(), "before_cursor_execute", note)
+    assert [many - fewer for many, fewer in pairwise([*before, 0])][: len(batches)] == batches
