@@ -76,8 +76,8 @@ def look() -> None:
 
 def fill(count: int, state: str = "queued") -> list[str]:
     """Add jobs; gives their ids."""
-    from service.database import transaction
-    from service.jobs.model import Job, State, new_id
+    from service.database import new_id, transaction
+    from service.jobs.model import Job, State
     from sqlalchemy import insert, text  # type: ignore[import-not-found]
 
     moment = datetime.now(UTC)

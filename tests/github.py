@@ -1,7 +1,8 @@
 """GitHub's workflows, executed here: each `run:` step in a clean checkout, as the runner would start it.
 
 Of the runner's rules it has those that the workflows use: contexts, matrix, `if`, `needs` by order, GITHUB_ENV, and
-reusable workflows. The one action, checkout, is what it does: a clone of this depth at this commit.
+reusable workflows. An action is what it does: checkout a clone of this depth at this commit, and of the artifacts'
+two, one keeps a file and the other brings it back.
 """
 
 import re
@@ -16,7 +17,7 @@ import yaml
 
 from tests.checkout import Checkout
 
-CHECKOUT = re.compile(r"actions/checkout@[0-9a-f]{40}")
+ACTION = re.compile(r"actions/(checkout|upload-artifact|download-artifact)@[0-9a-f]{40}")
 STEP_SECONDS = 900
 Contexts = dict[str, Any]
 
@@ -31,6 +32,7 @@ class Run:
     skipped: Sequence[str] = ()
     said: str = ""
     steps: list[str] = field(default_factory=list)
+    artifacts: dict[str, tuple[str, bytes]] = field(default_factory=dict)
 
     def workflow(self, path: str, inputs: Mapping[str, str] | None = None) -> "Run":
         """Run the jobs of a workflow, one after the other."""
@@ -64,15 +66,29 @@ class Run:
             environment |= {key: filled(value, contexts) for key, value in job.get("env", {}).items()}
             for step in job["steps"]:
                 if "uses" in step:
-                    self._clone(step, runner / "work", contexts)
+                    self._act(step, runner / "work", contexts)
                 elif holds(step.get("if", ""), contexts):
                     own = {key: filled(value, contexts) for key, value in step.get("env", {}).items()}
                     told = dict(line.split("=", 1) for line in files["GITHUB_ENV"].read_text().splitlines())
                     self._step(name, step, runner, environment | told | own)
 
-    def _clone(self, step: Mapping[str, Any], folder: Path, contexts: Contexts) -> None:
-        assert CHECKOUT.fullmatch(step["uses"]), step["uses"]
+    def _act(self, step: Mapping[str, Any], folder: Path, contexts: Contexts) -> None:
+        known = ACTION.fullmatch(step["uses"])
+        assert known, step["uses"]
         wanted = step["with"]
+        if known[1] == "upload-artifact":
+            self.artifacts[wanted["name"]] = (wanted["path"], (folder / wanted["path"]).read_bytes())
+        elif known[1] == "download-artifact":
+            path, content = self.artifacts[wanted["name"]]
+            place = Path(wanted["path"].replace("${{ runner.temp }}", str(folder.parent)))
+            # Not into the clone, whose settings it could bring along.
+            assert folder not in place.parents
+            place.mkdir()
+            (place / path).write_bytes(content)
+        else:
+            self._clone(wanted, folder, contexts)
+
+    def _clone(self, wanted: Mapping[str, Any], folder: Path, contexts: Contexts) -> None:
         assert wanted["persist-credentials"] is False
         depth = wanted.get("fetch-depth", 1)
         commit = filled(wanted.get("ref", "${{ github.sha }}"), contexts)

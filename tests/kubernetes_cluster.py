@@ -69,11 +69,13 @@ class Cluster:
 
     def put(self, thing: Object) -> Object:
         """Make or change an object; its generation counts the changes of what is wanted of it."""
-        kubernetes_validate.validate(thing, "1.33", strict=True)
+        if thing["kind"] != "ScaledObject":
+            kubernetes_validate.validate(thing, "1.33", strict=True)
         key = thing["kind"], thing["metadata"]["name"]
-        if thing["kind"] == "Deployment":
-            thing = {**thing, "spec": {"replicas": 1, **thing["spec"]}}
         old = self.objects.get(key)
+        if thing["kind"] == "Deployment":
+            # A number that whoever applies does not name is somebody else's, and stays.
+            thing = {**thing, "spec": {"replicas": old["spec"]["replicas"] if old else 1, **thing["spec"]}}
         kept: Object = deepcopy(old["metadata"]) if old else {"uid": f"uid-{next(self._numbers)}", "generation": 0}
         new = {**thing, "metadata": {**kept, **thing["metadata"], "resourceVersion": str(next(self._numbers))}}
         new["metadata"]["namespace"] = self.namespace

@@ -15,6 +15,7 @@ KINDS = {
     ("authorization.k8s.io/v1", "selfsubjectaccessreviews"): "SelfSubjectAccessReview",
     ("batch/v1", "jobs"): "Job",
     ("coordination.k8s.io/v1", "leases"): "Lease",
+    ("keda.sh/v1alpha1", "scaledobjects"): "ScaledObject",
     ("networking.k8s.io/v1", "networkpolicies"): "NetworkPolicy",
     ("policy/v1", "poddisruptionbudgets"): "PodDisruptionBudget",
 }

@@ -2,9 +2,13 @@
 
 import base64
 import re
+import shutil
 import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import kubernetes_world
 from tests.kubernetes_api import TOKEN
@@ -40,6 +44,24 @@ def test_the_account_may_do_what_a_deploy_does_and_no_more(world: World) -> None
         for resource in rule["resources"]
     }
     assert allowed - world.server.used == {("list", "/events")}
+
+
+def test_where_keda_says_how_many_workers_there_are_a_deploy_takes_none_away(world: World, tmp_path: Path) -> None:
+    """The folder as one of the overlay's bases, as its page says, with the right that comes with it."""
+    scaled = replace(world, project=shutil.copytree(world.project, tmp_path / world.project.name))
+    folder = scaled.project / "deploy" / "kubernetes"
+    (command,) = re.findall(r"^\$ (sed -i .*)$", (folder / "README.md").read_text(), re.MULTILINE)
+    world.does(f'forward("{OLD}")')
+    subprocess.run(command, shell=True, cwd=scaled.project, check=True)
+    assert 'cannot patch resource "scaledobjects"' in scaled.says(f'place.replace("worker-fast", "{NEW}")')
+    (role,) = [each for each in yaml.safe_load_all((folder / "keda" / "ci.yaml").read_text()) if each["kind"] == "Role"]
+    world.server.rules += role["rules"]
+    for name in "worker-fast", "api":
+        world.cluster.objects["Deployment", name]["spec"]["replicas"] = 5
+        scaled.does(f'place.replace("{name}", "{NEW}")')
+    assert [world.cluster.objects["Deployment", name]["spec"]["replicas"] for name in ("worker-fast", "api")] == [5, 2]
+    assert ("ScaledObject", "worker-slow") not in world.cluster.objects
+    assert world.cluster.objects["ScaledObject", "worker-fast"]["spec"]["scaleTargetRef"] == {"name": "worker-fast"}
 
 
 def test_a_pod_of_a_node_that_has_fallen_silent(world: World) -> None:

@@ -25,7 +25,7 @@ RUN_BY = {
     "make check": ("tests/test_service.py", "test_its_own_habits_pass", '"check"'),
     "make test ALL=1": ("tests/test_service.py", "test_its_own_habits_pass", '"test ALL=1"'),
     "make setup": ("tests/conftest.py", "installed", '["make", "setup"]'),
-    "make update": ("tests/test_pipelines_update.py", "test_gitlab_proposes_what_is_newer", 'run("update")'),
+    "make update": ("tests/test_pipelines_update.py", "test_gitlab_proposes_what_is_newer", 'run("update", "propose")'),
     "make faults": (".ci/break", "", 'with-postgresql" make faults'),
     "make deploy TARGET_ENV=staging VERSION=1a2b3c4": (
         "tests/test_deploy_compose.py",
@@ -141,6 +141,14 @@ def test_the_readme_leads_to_every_page_and_every_drawing_is_shown() -> None:
     shown = {target: words for page in DOCS for words, target in links(page) if target.endswith(".svg")}
     assert shown.keys() == {drawing.name for drawing in FOLDER.glob("*.svg")}
     assert all(shown.values())
+
+
+def test_every_picture_is_shown_and_small() -> None:
+    """In the README, with words for those who do not see it."""
+    shown = {target: words for words, target in links(REPOSITORY / "README.md") if target.endswith(".webp")}
+    assert shown.keys() == {f"docs/{picture.name}" for picture in FOLDER.glob("*.webp")}
+    assert all(shown.values())
+    assert all(picture.stat().st_size < 60_000 for picture in FOLDER.glob("*.webp"))
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)

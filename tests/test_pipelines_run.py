@@ -146,7 +146,7 @@ def test_gitlab_has_the_jobs_of_each_occasion(checkout: Make, gitlab: Callable[[
     proposal = pipelines.jobs(CI_PIPELINE_SOURCE="merge_request_event", CI_COMMIT_BRANCH="")
     assert proposal == dict.fromkeys(checks, "on_success")
     scheduled = pipelines.jobs(CI_PIPELINE_SOURCE="schedule", CI_COMMIT_BRANCH="main")
-    assert scheduled == dict.fromkeys(["audit", "faults", "template", "update"], "on_success")
+    assert scheduled == dict.fromkeys(["audit", "faults", "template", "update", "propose"], "on_success")
 
 
 @pytest.mark.usefixtures("advisories")
@@ -177,7 +177,13 @@ def contexts(here: Checkout, event: str, environment: str = "") -> dict[str, dic
     secrets = {**SECRETS, "GITHUB_TOKEN": SECRETS["REGISTRY_PASSWORD"]}
     secrets |= {"DEPLOY_KEY": SECRETS.get(environment, ""), "SETTINGS": ""}
     return {
-        "github": {**repository, "event_name": event, "ref": "refs/heads/main", "sha": here.versions[1]},
+        "github": {
+            **repository,
+            "event_name": event,
+            "event.repository.default_branch": "main",
+            "ref": "refs/heads/main",
+            "sha": here.versions[1],
+        },
         "secrets": secrets,
         "vars": {"SLACK_CHANNEL": "C123"},
     }
@@ -200,7 +206,7 @@ def test_github_takes_a_change_to_production_and_back(checkout: Make, database: 
     inputs = {"environment": "production", "version": new}
     start = Run(here, contexts(here, "workflow_dispatch", "production"))
     start.workflow(".github/workflows/deploy.yml", inputs)
-    assert [step.removeprefix("deploy: make deploy TARGET=") for step in start.steps[1:]] == [*FORWARD]
+    assert [step.removeprefix("deploy: make deploy TARGET=") for step in start.steps[2:]] == [*FORWARD]
     demand_deployed(here, "production", new, SECRETS["production"], image)
     assert {shown["PAGE"] for shown in here.shown("production")} == {
         "https://github.com/Team/Order-Desk/actions/runs/7"
@@ -223,7 +229,7 @@ def test_github_breaks_the_service_every_week(checkout: Make, database: str) -> 
     """And asks anew whether what it is made of has holes."""
     here = checkout(ci="github")
     stores = {"ADDRESS_POSTGRES": urlsplit(database).netloc.partition("@")[2]}
-    run = Run(here, contexts(here, "schedule"), FEW | stores, ["template", "update"]).workflow(
+    run = Run(here, contexts(here, "schedule"), FEW | stores, ["template", "update", "propose"]).workflow(
         ".github/workflows/upkeep.yml"
     )
     assert run.steps == ["faults: Start the stores of compose.yaml", "faults: make faults", "audit: make audit"]

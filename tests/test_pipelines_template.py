@@ -37,7 +37,7 @@ def ask(modules: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Ask:
         return Pipelines.of(here, modules, tmp_path, {"CI_PIPELINE_SOURCE": "schedule"}).run("template")
 
     def github(here: Checkout) -> str:
-        others = ["faults", "audit", "update"]
+        others = ["faults", "audit", "update", "propose"]
         return Run(here, contexts(here, "schedule"), {}, others).workflow(".github/workflows/upkeep.yml").said
 
     return {"gitlab": gitlab, "github": github}[request.getfixturevalue("ci")]

@@ -38,6 +38,7 @@ class Registry(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.tags: dict[str, list[str]] = {}
         self.newest: set[str] = set()
+        self.digest = DIGEST
 
     def __enter__(self) -> Self:
         """Answer."""
@@ -73,7 +74,7 @@ class Answers(BaseHTTPRequestHandler):
         """/v2/NAME/manifests/TAG."""
         name, _, tag = self.path.removeprefix("/v2/").partition("/manifests/")
         self.send_response(200 if tag in self.server.tags[name] else 404)
-        self.send_header("Docker-Content-Digest", DIGEST)
+        self.send_header("Docker-Content-Digest", self.server.digest)
         self.end_headers()
 
     def do_GET(self) -> None:
@@ -129,7 +130,7 @@ def test_gitlab_proposes_what_is_newer(
     here = checkout("gitlab")
     variables = {"CI_PIPELINE_SOURCE": "schedule", "CI_PROJECT_URL": f"file://{tmp_path}/origin"}
     pipelines = Pipelines.of(here, modules, tmp_path, variables)
-    said = pipelines.run("update")
+    said = pipelines.run("update", "propose")
     demand_proposed(here, registry)
     options = (tmp_path / "options").read_text()
     assert [
@@ -157,16 +158,19 @@ def test_github_proposes_what_is_newer(checkout: Callable[[str], Checkout], regi
     demand_no_secret(run.said)
 
 
-def test_nothing_is_written_when_a_registry_does_not_answer(
-    checkout: Callable[[str], Checkout], registry: Registry
+@pytest.mark.parametrize("answer", ["nothing", "a command", "half of it"])
+def test_nothing_is_written_when_a_registry_does_not_answer_with_an_image_and_its_digest(
+    checkout: Callable[[str], Checkout], registry: Registry, answer: str
 ) -> None:
-    """One sentence says which."""
+    """One sentence says which; `deploy/image` is a script, and a digest a part of it."""
     here = checkout("gitlab")
-    registry.tags["postgres"] = []
+    if answer == "nothing":
+        registry.tags["postgres"] = []
+    else:
+        registry.digest = {"a command": "sha256:0;touch${IFS}here;#", "half of it": DIGEST[:-1]}[answer]
     command = ["uv", "run", "--quiet", "python", "-m", "local.images"]
     run = subprocess.run(command, cwd=here.project, env=here.environment(), capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert re.fullmatch(
-        r"expected 127\S+/postgres:17\.11-alpine in its registry, got: status 404; [^\n]+\n", run.stderr
-    )
+    got = r"postgres:17\.11-alpine and its digest in its registry, got: status 404, and" if answer == "nothing" else ""
+    assert re.fullmatch(rf"expected 127\S+{got or '.*status 200,'} no digest; [^\n]+\n", run.stderr), run.stderr
     assert not subprocess.check_output(["git", "status", "--porcelain"], cwd=here.project)

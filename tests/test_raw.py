@@ -14,8 +14,9 @@ import yaml
 from tests.conftest import REPOSITORY, TEMPLATE, tool
 
 PYTHON = sorted(TEMPLATE.rglob("*.py"))
-# A module's budget counts every line; those of the rooms count lines of code, since prose is welcome there.
-MODULE_LINES, KERNEL_LINES, SERVICE_LINES = 250, 1500, 5000
+# A module's budget counts every line; those of the rooms count lines of code, since prose is welcome there. The
+# operator's page has a room of its own, which may be deleted; its templates, style and script are not Python.
+MODULE_LINES, KERNEL_LINES, SERVICE_LINES, PAGE_LINES = 250, 1500, 5000, 900
 PROSE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
@@ -101,7 +102,9 @@ def test_the_house_stays_small_enough_to_own() -> None:
     service = TEMPLATE / "service"
     kernel = [*service.glob("jobs/*.py"), *service.glob("worker/**/*.py")]
     assert lines_of_code(kernel) <= KERNEL_LINES
-    assert lines_of_code(service.rglob("*.py")) <= SERVICE_LINES
+    page = set(service.glob("ops/**/*.py"))
+    assert lines_of_code(page) <= PAGE_LINES
+    assert lines_of_code({*service.rglob("*.py")} - page) <= SERVICE_LINES
 
 
 def test_no_cache_is_baked_into_the_template() -> None:
@@ -116,4 +119,4 @@ def test_no_tracked_file_names_a_registry_or_this_machine() -> None:
     here = re.compile(r"/root/|/home/[a-z]|/work/|/tmp/lab|pypi\.org|index-url|files\.pythonhosted|\.\./shared")
     exempt = {Path(__file__).relative_to(REPOSITORY), Path(".ci/run")}
     tracked = {Path(name) for name in listed.stdout.split("\0") if name}
-    assert not [path for path in tracked - exempt if here.search((REPOSITORY / path).read_text())]
+    assert not [path for path in tracked - exempt if here.search((REPOSITORY / path).read_text(errors="replace"))]

@@ -18,7 +18,7 @@ from tests.test_pipelines import ACTIONLINT, PINNED, UNKNOWN
 from tests.test_pipelines_run import contexts
 
 WORKFLOW = ".github/workflows/ci.yml"
-COMMAND = re.compile(r"(?:\.ci/with-postgresql )?make [a-z-]+|\.ci/(?:break|spectral)")
+COMMAND = re.compile(r"(?:\.ci/with-postgresql )?make [a-z-]+|\.ci/(?:break|browser|spectral)")
 
 
 @pytest.fixture

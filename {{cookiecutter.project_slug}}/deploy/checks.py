@@ -43,7 +43,8 @@ def demand_clean_tree() -> None:
     changed = _git("status", "--porcelain").splitlines()
     if changed:
         names = ", ".join(line[3:] for line in changed[:5])
-        raise Refused(f"expected a clean working tree, got: changes in {names}; commit them, or put them aside")
+        remedy = "put them aside (keys and settings outside of the clone), or commit what belongs to the version"
+        raise Refused(f"expected a clean working tree, got: changes in {names}; {remedy}")
 
 
 def demand_safe_migrations(before: str) -> str:

@@ -20,7 +20,6 @@ from service.errors import InvalidArguments, ServiceError
 from service.jobs import Job, State, catalogue, doorbell, query, submit
 from service.jobs.model import ENDED, Task
 from service.worker.announce import entries
-from service.worker.app import load_tasks
 
 # Seconds: for the new version to be there and for its canaries to be done; for one answer of the API; between looks.
 VERIFY_SECONDS = 120
@@ -46,7 +45,7 @@ def fit() -> str:
     """
     if not inspect(engine()).has_table(Task.__tablename__):
         return "nothing waits, since there is no database yet"
-    new = {task.name: task for task in entries(load_tasks())}
+    new = {task.name: task for task in entries()}
     problems = [*_narrower(new), *_stranded(new)]
     if problems:
         more = f"; and {len(problems) - MAX_NAMED} more" if len(problems) > MAX_NAMED else ""

@@ -29,6 +29,9 @@ NAMED = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 
+# It is written into a shell's script, so it is this and nothing else.
+DIGEST = re.compile("sha256:[0-9a-f]{64}")
+
 
 def main() -> None:
     """Write what is newest into the files, and print what changed.
@@ -56,9 +59,10 @@ def _newest(image: str, version: str, variant: str) -> str:
     tag = f"{line}.{newest}{variant}"
     answer = ask("HEAD", image, f"manifests/{tag}")
     digest = answer.headers.get("Docker-Content-Digest", "")
-    if not answer.is_success or not digest:
+    if not answer.is_success or not DIGEST.fullmatch(digest):
         raise Refused(
-            f"expected {image}:{tag} in its registry, got: status {answer.status_code}; is it still published?"
+            f"expected {image}:{tag} and its digest in its registry, got: status {answer.status_code}, "
+            f"{'no' if answer.is_success else 'and no'} digest; is it still published?"
         )
     return f"{image}:{tag}@{digest}"
 

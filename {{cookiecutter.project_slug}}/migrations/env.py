@@ -6,6 +6,7 @@ import pkgutil
 from alembic import context
 
 import service.models
+from service import refused
 from service.database import Base, engine
 from service.jobs import model
 from service.outbound import hosts
@@ -15,7 +16,7 @@ for module in pkgutil.iter_modules(service.models.__path__, "service.models."):
     importlib.import_module(module.name)
 
 # Whoever is imported here is compared with the database by `alembic revision --autogenerate`.
-TABLES = (model, hosts, webhooks, service.models)
+TABLES = (model, refused, hosts, webhooks, service.models)
 
 
 def write() -> None:

@@ -17,7 +17,7 @@ from service.jobs.keeper import Keeper
 from service.observe import metrics
 from service.queues import SCHEDULE
 from service.worker import announce
-from service.worker.app import app, configure, load_tasks
+from service.worker.app import app, configure
 from service.worker.process import STUCK_SECONDS
 
 log = structlog.get_logger()
@@ -28,32 +28,17 @@ def tick_seconds() -> float:
     return 2 * settings().sweep_seconds
 
 
-class StoreClock:
+def clock() -> datetime:
     """The store's clock: this process's own, corrected by what they differed when they were last compared."""
-
-    def __init__(self) -> None:
-        self._differ = timedelta(0)
-
-    def compare(self) -> None:
-        """Look at both.
-
-        Raises:
-            SQLAlchemyError: the store is away.
-        """
-        self._differ = database.present() - datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self._differ
-
-
-clock = StoreClock()
+    return datetime.now(UTC) + JobScheduler.behind
 
 
 class JobScheduler(Scheduler):
     """Celery's scheduler, which submits durable jobs: a run is a job with the run's own key, so two make one."""
 
-    # When this process's beat, of which there is one, last looked at the clock.
+    # When this process's beat, of which there is one, last looked at the clock; and how far that is behind the store's.
     ticked_at = 0.0
+    behind = timedelta(0)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Submit what is due, if this beat has the lease; gives the seconds until the next look."""
@@ -61,7 +46,7 @@ class JobScheduler(Scheduler):
         try:
             if not processes.hold("beat", app.keeper.process):
                 return tick_seconds()
-            clock.compare()
+            JobScheduler.behind = database.present() - datetime.now(UTC)
         except SQLAlchemyError as error:
             log.warning("store unreachable, the schedule waits", error=type(error).__name__)
             return tick_seconds()
@@ -91,20 +76,18 @@ def _alive() -> bool:
 def run() -> int:
     """Submit periodic jobs until SIGTERM; gives the exit code."""
     configure(settings())
-    catalogue.announce(announce.entries(load_tasks()))
+    catalogue.announce(announce.entries())
     # The schedule begins now, by this clock.
-    clock.compare()
-    schedules = {name: crontab.from_string(line) for name, (_, line) in SCHEDULE.items()}
-    for schedule in schedules.values():
+    JobScheduler.ticked_at, JobScheduler.behind = time.monotonic(), database.present() - datetime.now(UTC)
+    for name, (task, line) in SCHEDULE.items():
+        schedule = crontab.from_string(line)
         schedule.nowfun = clock
-    app.conf.beat_schedule = {name: {"task": task, "schedule": schedules[name]} for name, (task, _) in SCHEDULE.items()}
-    JobScheduler.ticked_at = time.monotonic()
+        app.conf.beat_schedule[name] = {"task": task, "schedule": schedule}
+    beat = Beat(app=app, scheduler=JobScheduler, max_interval=tick_seconds(), loglevel=settings().log_level, quiet=True)
     app.keeper = Keeper("beat", None, alive=_alive)
     app.keeper.start()
     try:
-        Beat(
-            app=app, scheduler=JobScheduler, max_interval=tick_seconds(), loglevel=settings().log_level, quiet=True
-        ).run()
+        beat.run()
     finally:
         app.keeper.stop()
     return 0

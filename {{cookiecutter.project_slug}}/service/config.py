@@ -6,9 +6,10 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from service.queues import MISSED_HEARTBEATS, MISSED_SWEEPS, QUEUES, SWEEP_SECONDS, Queue
 
@@ -16,6 +17,9 @@ from service.queues import MISSED_HEARTBEATS, MISSED_SWEEPS, QUEUES, SWEEP_SECON
 RATE = re.compile(r"[1-9][0-9]*/([1-9][0-9]* ?)?(second|minute|hour|day)s?")
 
 REMEDY_STORES = "set it, or run `make dev`, which brings its own"
+NO_BROKER = "a database is no broker (every idle worker would poll it); "
+REMEDY_URL = "in its password, write @, :, /, ?, # and [ as %40, %3A, %2F, %3F, %23 and %5B"
+REMEDY_QUERY = "correct what stands behind the ?"
 
 DEPLOYED = ("staging", "production")
 # The password of compose.yaml's stores, which everybody knows.
@@ -30,14 +34,21 @@ SECRETS = {
     "flower": (("FLOWER_PASSWORD",), "expected a password, got: nothing; make one: openssl rand -hex 16"),
 }
 
-# A client's name as in its tokens, and a secret as Standard Webhooks write it: 24 to 64 bytes in base64.
-WEBHOOK_ENTRY = re.compile(r"([A-Za-z0-9._@-]{1,64})/(whsec_[A-Za-z0-9+/]{32,86}={0,2})")
+# A client's name as in its tokens, and a secret as Standard Webhooks write it: 24 to 64 bytes in base64, all of it.
+WEBHOOK_ENTRY = re.compile(r"([A-Za-z0-9._@-]{1,64})/(whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2,3})?={0,2})")
+
+# How the URL of a store begins.
+STORES = {
+    "database_url": ("postgresql", "postgres", "postgresql+psycopg", "sqlite"),
+    "broker_url": ("redis", "rediss", "amqp", "amqps"),
+    "redis_url": ("redis", "rediss"),
+}
 
 
 class Settings(BaseModel):
     """What the environment says; frozen, and complete or not at all."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, alias_generator=str.upper)
 
     database_url: SecretStr
     broker_url: SecretStr
@@ -51,7 +62,7 @@ class Settings(BaseModel):
     max_waiting_jobs: int = Field(default=10_000, ge=1)
     environment: Literal["development", "test", "staging", "production"] = "production"
     service_version: str = "unknown"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = "INFO"
     outbound_allow: str = ""
     webhook_secrets: SecretStr = SecretStr("")
     webhook_secrets_file: Path | None = None
@@ -65,26 +76,25 @@ class Settings(BaseModel):
     flower_password: SecretStr = SecretStr("")
     queues: Mapping[str, Queue] = Field(default_factory=lambda: dict(QUEUES))
 
-    @field_validator("database_url")
+    @field_validator("database_url", "broker_url", "redis_url")
     @classmethod
-    def _database(cls, value: SecretStr) -> SecretStr:
+    def _url(cls, value: SecretStr, about: Any) -> SecretStr:
         scheme, separator, rest = value.get_secret_value().partition("://")
-        if separator and scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
-            return SecretStr(f"postgresql+psycopg://{rest}")
-        if separator and scheme == "sqlite":
-            return value
-        raise ValueError(f"expected a postgresql:// or sqlite:/// URL, got: {scheme}…; {REMEDY_STORES}")
-
-    @field_validator("broker_url")
-    @classmethod
-    def _broker(cls, value: SecretStr) -> SecretStr:
-        scheme, separator, _ = value.get_secret_value().partition("://")
-        if not separator or scheme not in {"redis", "rediss", "amqp", "amqps"}:
-            raise ValueError(
-                f"expected a redis://, rediss://, amqp:// or amqps:// URL, got: {scheme}…; "
-                f"a database is no broker (every idle worker would poll it); {REMEDY_STORES}"
-            )
-        return value
+        expected = f"expected one of {'://, '.join(STORES[about.field_name])}://"
+        if not separator or scheme not in STORES[about.field_name]:
+            # What is no scheme may be all of the URL, its password included.
+            got = f"{scheme}…" if separator and re.fullmatch("[a-z+]{1,20}", scheme) else "something else"
+            note = NO_BROKER if about.field_name == "broker_url" else ""
+            raise ValueError(f"{expected}, got: {got}; {note}{REMEDY_STORES}")
+        if scheme != "sqlite" and not all(map(_plain, re.split(r";\w+://", rest))):
+            raise ValueError(f"{expected} and an address, got: one that can be read in two ways; {REMEDY_URL}")
+        try:
+            _open(scheme, f"{scheme.removesuffix('+psycopg')}://{rest}")
+        except Exception as error:
+            # What it says may hold a part of the address.
+            said = f"{expected} and options that its driver knows, got: others ({type(error).__name__}); {REMEDY_QUERY}"
+            raise ValueError(said) from None
+        return SecretStr(f"postgresql+psycopg://{rest}") if scheme.startswith("postgres") else value
 
     @field_validator("rate_limit")
     @classmethod
@@ -101,22 +111,8 @@ class Settings(BaseModel):
         for position, line in enumerate(re.split(r"[,\n]", value.get_secret_value()), start=1):
             if line.strip() and not WEBHOOK_ENTRY.fullmatch(line.strip()):
                 remedy = "`python -m service webhooks secret` makes one"
-                raise ValueError(f"entry {position}: expected client/whsec_…, got something else; {remedy}")
+                raise ValueError(f"entry {position}: expected client/whsec_…, whole, got something else; {remedy}")
         return value
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _upper(cls, value: str) -> str:
-        return value.upper()
-
-    @model_validator(mode="after")
-    def _production(self) -> Self:
-        if self.deployed and self.database_url.get_secret_value().startswith("sqlite"):
-            raise ValueError(
-                f"DATABASE_URL: expected PostgreSQL in {self.environment}, got: sqlite; "
-                "set a postgresql:// URL, or ENVIRONMENT=development"
-            )
-        return self
 
     @property
     def deployed(self) -> bool:
@@ -158,17 +154,23 @@ def read(environment: Mapping[str, str], role: str = "") -> Settings:
         WrongSettings: naming all variables that are missing or wrong; values are not repeated, since many are secret.
     """
     given = {name: value for name, value in environment.items() if value.strip()}
-    values: dict[str, Any] = {name: given[name.upper()] for name in Settings.model_fields if name.upper() in given}
-    values.pop("queues", None)
-    faults: list[str] = []
-    values["queues"] = {name: _override(name, queue, given, faults) for name, queue in QUEUES.items()}
-    faults += _unknown_overrides(given)
+    queues = {name: queue.model_dump() for name, queue in QUEUES.items()}
+    known = {_variable("QUEUE", queue, field): (queue, field) for queue in QUEUES for field in Queue.model_fields}
+    for name in given.keys() & known:
+        queue, field = known[name]
+        queues[queue][field] = given[name]
+    faults = [
+        f"{name}: expected QUEUE_<NAME>_<FIELD> with a queue and a field of queues.py, got: {name}; "
+        f"correct its name (queues: {', '.join(QUEUES)})"
+        for name in sorted(given.keys() - known)
+        if name.startswith("QUEUE_")
+    ]
     try:
-        settings = Settings(**values)
+        settings = Settings.model_validate(given | {"QUEUES": queues})
     except ValidationError as error:
         faults += [_sentence(fault) for fault in error.errors()]
-    if given.get("ENVIRONMENT", "production") in DEPLOYED:
-        faults += _secrets(given, role)
+    if (where := given.get("ENVIRONMENT", "production")) in DEPLOYED:
+        faults += _deployed(given, where, role)
     if faults:
         raise WrongSettings("\n".join(faults))
     return settings
@@ -180,28 +182,35 @@ def settings(role: str = "") -> Settings:
     return read(os.environ, role)
 
 
-def _override(name: str, queue: Queue, given: Mapping[str, str], faults: list[str]) -> Queue:
-    prefix = f"QUEUE_{name}_".upper().replace("-", "_")
-    changes = {field: given[prefix + field.upper()] for field in Queue.model_fields if prefix + field.upper() in given}
+def _plain(rest: str) -> bool:
+    """Whether all who read a URL find its password's end at one place; else they tell of its rest, as host or port."""
     try:
-        return Queue.model_validate(queue.model_dump() | changes) if changes else queue
-    except ValidationError as error:
-        faults += [_sentence(fault, prefix) for fault in error.errors()]
-        return queue
+        address = urlsplit(f"//{rest}")
+        return rest.count("@") == address.netloc.count("@") <= 1 and address.port != 0
+    except ValueError:
+        return False
 
 
-def _unknown_overrides(given: Mapping[str, str]) -> list[str]:
-    known = {f"QUEUE_{queue}_{field}".upper().replace("-", "_") for queue in QUEUES for field in Queue.model_fields}
-    return [
-        f"{name}: expected QUEUE_<NAME>_<FIELD> with a queue and a field of queues.py, got: {name}; "
-        f"correct its name (queues: {', '.join(QUEUES)})"
-        for name in sorted(given)
-        if name.startswith("QUEUE_") and name not in known
-    ]
+def _open(scheme: str, url: str) -> None:
+    """Let the libraries that will connect read an address; they raise whatever they raise."""
+    if scheme.startswith("postgres"):
+        from psycopg.conninfo import conninfo_to_dict
+
+        conninfo_to_dict(url)
+    elif scheme != "sqlite":
+        from kombu import Connection
+        from redis import ConnectionPool
+
+        Connection(url)
+        if scheme.startswith("redis"):
+            ConnectionPool.from_url(url).make_connection()
 
 
-def _secrets(given: Mapping[str, str], role: str) -> Iterator[str]:
-    """What is missing, or known to everybody, where the service runs for others."""
+def _deployed(given: Mapping[str, str], where: str, role: str) -> Iterator[str]:
+    """What is missing, or known to everybody, or not enough, where the service runs for others."""
+    if given.get("DATABASE_URL", "").startswith("sqlite"):
+        remedy = "set a postgresql:// URL, or ENVIRONMENT=development"
+        yield f"DATABASE_URL: expected PostgreSQL in {where}, got: sqlite; {remedy}"
     for name in ("DATABASE_URL", "BROKER_URL", "REDIS_URL"):
         if f":{DEVELOPMENT_PASSWORD}@" in given.get(name, ""):
             yield (
@@ -213,10 +222,11 @@ def _secrets(given: Mapping[str, str], role: str) -> Iterator[str]:
         yield f"{names[0]}: {remedy}"
 
 
-def _sentence(fault: Any, prefix: str = "") -> str:
-    name = prefix + "_".join(str(part) for part in fault["loc"]).upper()
-    if fault["type"] == "missing":
-        return f"{name}: expected a value, got: nothing; {REMEDY_STORES}"
-    message = fault["msg"].removeprefix("Value error, ")
-    # A rule over several fields names its variable itself.
-    return f"{name}: {message}" if fault["loc"] else f"{prefix.rstrip('_') + ': ' if prefix else ''}{message}"
+def _variable(*parts: str) -> str:
+    return "_".join(parts).upper().replace("-", "_")
+
+
+def _sentence(fault: Any) -> str:
+    missing = f"expected a value, got: nothing; {REMEDY_STORES}"
+    said = missing if fault["type"] == "missing" else fault["msg"].removeprefix("Value error, ")
+    return f"{_variable(*fault['loc']).replace('QUEUES_', 'QUEUE_')}: {said}"

@@ -1,20 +1,20 @@
-"""The database: one engine for each process, the store's own clock, and the base of all tables."""
+"""The database: one engine for each process, the store's own clock, the base of all tables, and ids for their rows."""
 
 import functools
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, DateTime, Engine, Float, MetaData, create_engine, event, literal, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -30,23 +30,35 @@ STATEMENT_TIMEOUT = 10
 SQLITE_BUSY_TIMEOUT = 5
 PING_AFTER = 15.0
 
+# Connections that a process keeps open: one beyond them would be made for a request, and closed after it.
+CONNECTIONS = 10
+
+# What each database is connected to with.
+SQLITE: dict[str, Any] = {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT}}
+POSTGRESQL: dict[str, Any] = {
+    "pool_size": CONNECTIONS,
+    "max_overflow": 5,
+    "connect_args": {
+        "connect_timeout": CONNECT_TIMEOUT,
+        "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC",
+    },
+}
+
 # SQLite and libpq keep locks of their own: a fork in the middle of a call leaves them locked in the child for ever.
 # A thread that uses the database in a process that forks holds this gate meanwhile, and the fork waits.
 fork_gate = threading.RLock()
 os.register_at_fork(before=fork_gate.acquire, after_in_parent=fork_gate.release, after_in_child=fork_gate.release)
 
+# What indexes and constraints are called.
+NAMES = {kind: f"{kind}_%(table_name)s_%(column_0_N_name)s" for kind in ("ix", "uq", "fk")}
+NAMES["pk"] = "pk_%(table_name)s"
+
 
 class Base(DeclarativeBase):
     """The base of every table of this service."""
 
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        }
-    )
+    metadata = MetaData(naming_convention=NAMES)
 
 
 class Timestamp(TypeDecorator[datetime]):
@@ -95,27 +107,16 @@ def _now_sqlite(element: now, compiler: SQLCompiler, **kw: Any) -> str:
 def engine() -> Engine:
     """The engine of this process, made at the first call; it connects when it is first used."""
     url = settings().database_url.get_secret_value()
-    made = _sqlite(url) if url.startswith("sqlite") else _postgresql(url)
+    options, prepare = (SQLITE, _sqlite) if url.startswith("sqlite") else (POSTGRESQL, _postgresql)
+    # Arguments of jobs do not belong in the text of an error.
+    made = create_engine(url, pool_timeout=POOL_TIMEOUT, hide_parameters=True, **options)
+    prepare(made)
     # A forked child must not speak on its parent's sockets: it drops them unclosed and makes its own.
     os.register_at_fork(after_in_child=lambda: made.dispose(close=False))
     return made
 
 
-def _postgresql(url: str) -> Engine:
-    made = create_engine(
-        url,
-        pool_size=5,
-        max_overflow=10,
-        pool_timeout=POOL_TIMEOUT,
-        # Arguments of jobs do not belong in the text of an error.
-        hide_parameters=True,
-        connect_args={
-            "connect_timeout": CONNECT_TIMEOUT,
-            "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC",
-        },
-    )
-
+def _postgresql(made: Engine) -> None:
     @event.listens_for(made, "checkin")
     def note(_: object, record: ConnectionPoolEntry) -> None:
         record.info["idle_since"] = time.monotonic()
@@ -129,14 +130,8 @@ def _postgresql(url: str) -> Engine:
             except made.dialect.loaded_dbapi.Error as error:
                 raise DisconnectionError from error
 
-    return made
 
-
-def _sqlite(url: str) -> Engine:
-    made = create_engine(
-        url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT}, pool_timeout=POOL_TIMEOUT, hide_parameters=True
-    )
-
+def _sqlite(made: Engine) -> None:
     @event.listens_for(made, "connect")
     def configure(connection: Any, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
@@ -149,24 +144,26 @@ def _sqlite(url: str) -> Engine:
         if not connection.get_execution_options().get("standalone"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    return made
+
+def transaction(*, single: bool = False) -> AbstractContextManager[Session]:
+    """A session that commits at the end, or rolls everything back if the block raises.
+
+    A `single` statement commits by itself on PostgreSQL, which is not told first that a transaction begins; on SQLite,
+    where a statement costs no way to a server, it may be several.
+    """
+    return _sessions(engine(), single and engine().dialect.name != "sqlite").begin()
 
 
-@contextmanager
-def transaction() -> Iterator[Session]:
-    """A session that commits at the end, or rolls everything back if the block raises."""
-    with Session(engine(), expire_on_commit=False) as session, session.begin():
-        yield session
-
-
-@contextmanager
-def standalone() -> Iterator[Session]:
+def standalone() -> Session:
     """A session in which every statement commits by itself: for reads, and for writes of one statement."""
-    made = engine()
+    return _sessions(engine(), True)()
+
+
+@functools.cache
+def _sessions(made: Engine, apart: bool) -> sessionmaker[Session]:
     # SQLite is in this mode already, as long as nothing begins a transaction.
     mode = {} if made.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
-    with Session(made.execution_options(standalone=True, **mode), expire_on_commit=False) as session:
-        yield session
+    return sessionmaker(made.execution_options(standalone=True, **mode) if apart else made, expire_on_commit=False)
 
 
 def present() -> datetime:
@@ -181,3 +178,14 @@ def fault(error: Exception) -> str:
     if "no such table" in said or "does not exist" in said:
         return f"expected a migrated database, got: {said}; run `python -m service migrate`"
     return f"expected a database at DATABASE_URL, got: {said}; start it, or correct DATABASE_URL"
+
+
+def new_id() -> str:
+    """A UUID of version 7 (RFC 9562): ids sort by the time they were made.
+
+    The randomness comes from the kernel, which no fork can repeat.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    # The variant is that of version 4, which Python knows; 3.13 makes none beyond 5.
+    text = str(UUID(int=milliseconds << 80 | int.from_bytes(os.urandom(10)), version=4))
+    return f"{text[:14]}7{text[15:]}"

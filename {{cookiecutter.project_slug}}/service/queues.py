@@ -5,6 +5,7 @@ The worker's command line, the tasks' presets, the reconciler and the platform's
 Any field can be overridden for one deployment: `QUEUE_SLOW_CONCURRENCY=4`.
 """
 
+import random
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -36,6 +37,15 @@ class Queue(BaseModel):
                 f"expected soft_limit to be below hard_limit, got: {self.soft_limit:g} and {self.hard_limit:g}"
             )
         return self
+
+    def wait(self, failures: int) -> float:
+        """Seconds before the attempt after this many failures: exponential, capped, half of it fixed and half jitter.
+
+        Full jitter can come to no wait at all, and none at all is what an upstream in trouble can bear least.
+        """
+        # Beyond 2**30 every cap has long been reached, and a float would overflow at last.
+        full = min(self.backoff_cap, self.backoff * 2.0 ** min(failures - 1, 30))
+        return full / 2 + random.uniform(0, full / 2)  # noqa: S311 - it spreads load, it keeps no secret
 
 
 QUEUES: dict[str, Queue] = {

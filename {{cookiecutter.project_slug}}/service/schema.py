@@ -30,8 +30,8 @@ def behind() -> str | None:
 
     A newer schema is one whose version this code has never heard of: migrations only add, so old code can use it.
     """
-    present = current()
-    return _head() if present is None or (present in known() and present != _head()) else None
+    present, head = current(), _scripts().get_current_head()
+    return head if present is None or (present in known() and present != head) else None
 
 
 def demand_current() -> None:
@@ -54,15 +54,14 @@ def current() -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-@functools.cache
 def known() -> frozenset[str]:
     """The versions that this code has migrations for."""
-    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+    return frozenset(script.revision for script in _scripts().walk_revisions())
 
 
 @functools.cache
-def _head() -> str | None:
-    return ScriptDirectory.from_config(_config()).get_current_head()
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:

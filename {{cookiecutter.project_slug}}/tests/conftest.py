@@ -7,10 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.lanes import own_database, pytest_collection_modifyitems, pytest_runtest_protocol
 from tests.support.stack import Stack, until
-from tests.support.table import measured, pytest_runtest_makereport, pytest_terminal_summary, recovered
+from tests.support.table import (
+    measured,
+    pytest_runtest_logreport,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+    recovered,
+)
 
-__all__ = ["measured", "pytest_runtest_makereport", "pytest_terminal_summary", "recovered"]
+__all__ = [
+    "measured",
+    "own_database",
+    "pytest_collection_modifyitems",
+    "pytest_runtest_logreport",
+    "pytest_runtest_makereport",
+    "pytest_runtest_protocol",
+    "pytest_terminal_summary",
+    "recovered",
+]
 
 
 @pytest.fixture

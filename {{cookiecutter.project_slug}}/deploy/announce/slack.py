@@ -2,8 +2,9 @@
 
 The pipeline's jobs share nothing, so the message is found again by its metadata, which also holds how each environment
 stands: `conversations.history` with `include_all_metadata`, `chat.postMessage`, `chat.update` and `chat.delete`, as
-Slack's reference of methods and "Using message metadata" have them. The bot is a member of the channel and has the
-scopes chat:write, channels:history (groups:history in a private one) and metadata.message:read.
+Slack's reference of methods and "Using message metadata" have them; any app may write such metadata: `auth.test` says
+which messages are this bot's. The bot is a member of the channel and has the scopes chat:write, channels:history
+(groups:history in a private one) and metadata.message:read.
 """
 
 import re
@@ -32,6 +33,7 @@ class Slack(Channel):
         self._base = (environ.get("SLACK_API_URL") or "https://slack.com/api").rstrip("/")
         self._headers = {"Authorization": f"Bearer {environ['SLACK_BOT_TOKEN']}"}
         self._channel = environ["SLACK_CHANNEL"]
+        self._bot: object = ""
 
     def tell(self, news: News, line: Line) -> None:
         release = news.release
@@ -66,13 +68,15 @@ class Slack(Channel):
     def _find(self, release: Release, version: str, line: Line) -> dict[str, Any] | None:
         """The message of a version; the oldest, should two processes have begun one at once."""
         read, cursor, found = 0, "", None
+        self._bot = self._bot or self._call(line, "auth.test", {}).get("bot_id")
         while read < MOST_READ:
             words = {"channel": self._channel, "include_all_metadata": "true", "limit": str(MOST_READ - read)}
             page = self._call(line, "conversations.history", None, **words, **({"cursor": cursor} if cursor else {}))
             for each in page["messages"]:
                 metadata = each.get("metadata") or {}
                 payload = metadata.get("event_payload") or {}
-                is_ours = (payload.get("service"), payload.get("version")) == (release.service, version)
+                of = (each.get("bot_id"), payload.get("service"), payload.get("version"))
+                is_ours = of == (self._bot, release.service, version)
                 if metadata.get("event_type") == EVENT_TYPE and is_ours:
                     found = each
             read += max(len(page["messages"]), 1)

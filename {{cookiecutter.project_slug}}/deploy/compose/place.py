@@ -60,11 +60,17 @@ class Compose:
         image = f"{os.environ['IMAGE']}:{version}"
         try:
             self._host.docker("version")
-            self._project.compose(version, "config", "--quiet")
+            self._host.docker("compose", "version")
         except Failed as error:
             raise Refused(
                 f"{error}; install Docker there and Compose here, and let {self._host.login} use it"
             ) from error
+        try:
+            self._project.compose(version, "config", "--quiet")
+        except Failed:
+            # Compose's own words quote the line, which may be the database's password.
+            what = "expected SETTINGS_FILE to be NAME=value on each line, got: one that Compose cannot read"
+            raise Refused(f"{what}; write a value with a $, a quote or a space in single quotes") from None
         try:
             self._host.docker("image", "inspect", image)
         except Failed:

@@ -21,7 +21,11 @@ def objects(kubectl: Kubectl, environment: str, component: str, image: str) -> l
     made = list(yaml.safe_load_all(kubectl.kustomize(FOLDER / environment)))
     shared = [each for each in made if each["metadata"]["labels"][COMPONENT] == SETTINGS]
     own = [each for each in made if each["metadata"]["labels"][COMPONENT] == component]
+    scaled = any(each["kind"] == "ScaledObject" for each in own)
     for each in own:
         if "template" in each.get("spec", {}):
             each["spec"]["template"]["spec"]["containers"][0]["image"] = image
+        if scaled:
+            # KEDA says how many there are: a deploy must not take away those that are at work.
+            each.get("spec", {}).pop("replicas", None)
     return shared + own

@@ -37,10 +37,11 @@ UNITS = {
     "deploy/ecs/account.yaml": COUNT,
     "deploy/kubernetes/base/accounts.yaml": DOCUMENT,
     "deploy/kubernetes/base/kustomization.yaml": LINE,
+    "deploy/kubernetes/keda/kustomization.yaml": LINE,
     "deploy/kubernetes/overlays/*/replicas.yaml": DOCUMENT,
 }
-# This one has a file of its own.
-WHOLE = "deploy/kubernetes/base/worker-{}.yaml"
+# In these it has a file of its own.
+WHOLE = ("deploy/kubernetes/base/worker-{}.yaml", "deploy/kubernetes/keda/worker-{}.yaml")
 
 
 def copies(name: str, like: str, last: str) -> Mapping[Path, str]:
@@ -74,11 +75,12 @@ def _behind(text: str, last: str, name: str) -> str:
 
 
 def _whole(name: str, like: str) -> Iterator[tuple[Path, str]]:
-    model = ROOT / WHOLE.format(like)
-    if model.parent.exists():
-        yield ROOT / WHOLE.format(name), renamed(model.read_text(), like, name)
+    for path in WHOLE:
+        model = ROOT / path.format(like)
+        if model.parent.exists():
+            yield ROOT / path.format(name), renamed(model.read_text(), like, name)
 
 
 def renamed(text: str, like: str, name: str) -> str:
-    """The text with the one worker for the other: as worker-slow, as `worker slow`, and as [worker, slow]."""
-    return re.sub(rf"\bworker(-| |, ){re.escape(like)}(?![a-z0-9-])", rf"worker\g<1>{name}", text)
+    """The text with the one for the other: worker-slow, `worker slow`, [worker, slow], and queue = 'slow'."""
+    return re.sub(rf"\b(worker(?:-| |, )|queue = '){re.escape(like)}(?![a-z0-9-])", rf"\g<1>{name}", text)

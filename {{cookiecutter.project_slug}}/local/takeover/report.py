@@ -11,7 +11,7 @@ from local.takeover.finding import Finding
 from local.takeover.project import Project
 from local.takeover.rules import findings
 from local.takeover.source import read
-from service.cli.output import Refused, show
+from service.cli.output import Refused, printable, show
 
 
 def report(given: str, as_json: bool) -> None:
@@ -37,7 +37,7 @@ def report(given: str, as_json: bool) -> None:
     elif not source.unreadable:
         click.echo(f"nothing found: {counted} were read")
     for sentence in source.unreadable:
-        click.echo(sentence, err=True)
+        click.echo(printable(sentence), err=True)
     if found or source.unreadable:
         unread = f" and {len(source.unreadable)} files that could not be read" if source.unreadable else ""
         raise Refused(f"expected no findings, got: {len(found)}{unread}, of {counted}")
@@ -59,5 +59,5 @@ def _say(found: list[Finding]) -> None:
     for (rule, expected, costs, remedy), places in itertools.groupby(sorted(found, key=words), words):
         click.echo(f"{rule}: expected {expected}\n  costs: {costs}\n  remedy: {remedy}")
         for each in places:
-            click.echo(f"  {each.path}:{each.line}: {each.task}, got: {each.got}")
+            click.echo("  " + printable(f"{each.path}:{each.line}: {each.task}, got: {each.got}"))
         click.echo()

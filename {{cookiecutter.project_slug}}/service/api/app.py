@@ -2,8 +2,6 @@
 
 import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import structlog
 from connexion import FlaskApp
@@ -14,6 +12,7 @@ from connexion.options import SwaggerUIOptions
 from service import NAME, schema
 from service.api import auth, health, limits, problems, server
 from service.api.body import JSON, WholeBody
+from service.api.bridge import Bridge
 from service.api.contract import specification
 from service.api.deadline import Deadline
 from service.api.request import Envelope, PlainPaths
@@ -21,6 +20,7 @@ from service.api.tokens import SCOPES, mint
 from service.api.validation import Body, Parameters
 from service.config import settings
 from service.jobs import doorbell
+from service.ops.room import Room
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ def create_app() -> FlaskApp:
     documented = settings().environment != "production"
     app = FlaskApp(
         NAME,
-        lifespan=_lifespan,
+        middlewares=[*ConnexionMiddleware.default_middlewares, Bridge],
         jsonifier=Jsonifier(json, separators=(",", ":")),
         swagger_ui_options=SwaggerUIOptions(swagger_ui=documented, swagger_ui_path="/docs", serve_spec=documented),
         strict_validation=True,
@@ -42,6 +42,7 @@ def create_app() -> FlaskApp:
     app.add_api(specification())
     problems.register(app)
     app.add_middleware(Envelope, position=MiddlewarePosition.BEFORE_EXCEPTION)
+    app.add_middleware(Room, position=MiddlewarePosition.BEFORE_EXCEPTION)
     app.add_middleware(PlainPaths, position=MiddlewarePosition.BEFORE_SWAGGER)
     app.add_middleware(limits.FewAtATime, position=MiddlewarePosition.BEFORE_VALIDATION)
     app.add_middleware(WholeBody, position=MiddlewarePosition.BEFORE_VALIDATION)
@@ -73,11 +74,6 @@ def run() -> None:
         keyring.add(entry)
         _greet(server.address(listening), token)
     server.serve(app, listening)
-
-
-@asynccontextmanager
-async def _lifespan(_: ConnexionMiddleware) -> AsyncIterator[None]:
-    yield
     # What was accepted last may not be published yet; the reconciler would find it, but later.
     doorbell.flush(FLUSH_SECONDS)
 

@@ -1,13 +1,14 @@
 """Who calls, and what they may do."""
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from service.api import limits
 from service.api.contract import marked
 from service.api.keyring import Keyring
 from service.api.tokens import MINT, MalformedEntries
-from service.config import WrongSettings, settings
+from service.config import settings
 from service.errors import Forbidden, InvalidRequest
 from service.observe.context import bind
 
@@ -22,14 +23,11 @@ def keyring() -> Keyring:
     """The tokens that this process knows.
 
     Raises:
-        WrongSettings: entries are malformed, their file cannot be read, or there is none where others would call.
+        MalformedEntries: or their file cannot be read, or there is none where others would call.
     """
-    try:
-        made = Keyring(settings().api_tokens.get_secret_value(), settings().api_tokens_file)
-    except MalformedEntries as error:
-        raise WrongSettings(f"{error}\nTo make an entry: {MINT}") from error
+    made = Keyring(settings().api_tokens.get_secret_value(), settings().api_tokens_file)
     if not made.entries() and settings().deployed:
-        raise WrongSettings(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
+        raise MalformedEntries(f"API_TOKENS: expected at least one entry, got: nothing; make one: {MINT}")
     return made
 
 
@@ -55,3 +53,7 @@ async def bearer(token: str, request: "ConnexionRequest") -> dict[str, Any] | No
         raise Forbidden(f"expected a token with the scope {needed}, got: {', '.join(sorted(entry.scopes))}")
     request.context["client"] = None if ADMIN in entry.scopes else entry.client
     return {"sub": entry.client, "scopes": sorted(entry.scopes)}
+
+
+# Connexion asks for it with each request, and each time Python would work it out.
+bearer.__signature__ = inspect.signature(bearer)  # type: ignore[attr-defined]

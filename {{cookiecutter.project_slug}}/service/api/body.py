@@ -4,6 +4,7 @@ import asyncio
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.queues import MAX_ARGUMENTS
@@ -26,18 +27,11 @@ class WholeBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body, then pass on the request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         body = await _read(scope, receive)
-        sent = False
+        whole = iter([{"type": "http.request", "body": body, "more_body": False}])
 
         async def replay() -> Message:
-            nonlocal sent
-            if sent:
-                return await receive()
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            return next(whole, None) or await receive()
 
         await self.app(_plain(scope, body), replay, send)
 
@@ -49,15 +43,12 @@ async def _read(scope: Scope, receive: Receive) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise HTTPException(400, "expected the whole body, got: a part of it")
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
+            async for part in Request(scope, receive).stream():
+                body += part
                 if len(body) > MAX_BODY:
                     raise _too_large()
+    except ClientDisconnect as error:
+        raise HTTPException(400, "expected the whole body, got: a part of it") from error
     except TimeoutError as error:
         raise HTTPException(408, f"expected the body within {BODY_SECONDS} s, got: a part of it") from error
     if announced.isdecimal() and len(body) < int(announced):

@@ -1,12 +1,12 @@
 """One caller's connection: uvicorn's, bounded in what a caller may send, in how slowly, and in how many there are."""
 
 import asyncio
-import json
 import secrets
 from asyncio.events import TimerHandle
 from typing import Any
 
 import structlog
+from starlette.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service.api.problems import MEDIA_TYPE, RETRY_AFTER, Problem
@@ -182,19 +182,12 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Finish what was asked for, and tell the caller with the answer that there will be no other."""
         self._leaving = True
-        if self in self._places.waiting:
-            # A request may be on its way: closing now would cut it.
-            self.loop.call_later(self.LINGER, self._leave)
-        else:
-            super().shutdown()
+        # To one that waits a request may be on its way: closing now would cut it.
+        self.loop.call_later(self.LINGER if self in self._places.waiting else 0, super().shutdown)
 
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_reader()
-
-    def _leave(self) -> None:
-        if self in self._places.waiting:
-            self.transport.close()
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(self.HEAD_SECONDS, self._miss_head)
@@ -241,10 +234,9 @@ class Connection(HttpToolsProtocol):
 
     def _say(self, problem: Problem) -> None:
         request_id = secrets.token_hex(16)
-        body = json.dumps({**problem.body(), "request_id": request_id}, separators=(",", ":")).encode()
-        about = {"X-Request-Id": request_id, "Content-Type": MEDIA_TYPE, "Content-Length": str(len(body))}
-        headers = {**SAFE, **problem.headers, **about, "Connection": "close"}
-        lines = [*self.server_state.default_headers, *((n.encode(), v.encode()) for n, v in headers.items())]
-        head = b"".join(name.lower() + b": " + value + b"\r\n" for name, value in lines)
-        self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + body)
+        headers = {**SAFE, **problem.headers, "X-Request-Id": request_id, "Connection": "close"}
+        answer = JSONResponse({**problem.body(), "request_id": request_id}, problem.status, headers, MEDIA_TYPE)
+        lines = [*self.server_state.default_headers, *answer.raw_headers]
+        head = b"".join(name + b": " + value + b"\r\n" for name, value in lines)
+        self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + bytes(answer.body))
         log.info("request refused", status=problem.status, request_id=request_id)

@@ -28,9 +28,6 @@ class Deadline:
         Raises:
             StoreUnavailable: the database does not answer, or the service's grace is over; nothing was answered yet.
         """
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         started = False
 
         async def note(message: Message) -> None:

@@ -2,9 +2,8 @@
 
 import asyncio
 import functools
-import json
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.answer import Answer, answer
@@ -40,13 +39,12 @@ class Beside:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer if it is health that is asked for; pass on the rest."""
-        routing = scope.get("extensions", {}).get("connexion_routing", {})
-        handler = self._handlers.get(routing.get("operation_id"))
+        handler = self._handlers.get(scope["extensions"]["connexion_routing"].get("operation_id"))
         if handler is None:
             await self.app(scope, receive, send)
             return
         body, status, headers = await handler()
-        await Response(json.dumps(body, separators=(",", ":")), status, headers)(scope, receive, send)
+        await JSONResponse(body, status, headers)(scope, receive, send)
 
 
 @functools.cache

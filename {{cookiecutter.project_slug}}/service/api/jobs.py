@@ -41,6 +41,16 @@ def retry(job_id: str, client: str | None, user: str) -> Answer:
     return answer(view.job(operate.retry(job_id, by=user, client=client)))
 
 
+def retry_all(body: dict[str, str], user: str) -> Answer:
+    """Queue the dead letters of one task and error again."""
+    return answer({"retried": operate.retry_all(body["task"], body["error"], by=user)})
+
+
+def stack(job_id: str, user: str) -> Answer:
+    """Ask where a running job is."""
+    return answer(view.job(operate.ask_stack(job_id, by=user, client=None)))
+
+
 def redeliver(job_id: str, client: str | None, user: str) -> Answer:
     """Post an ended job to its callback_url again."""
     return answer(view.job(orders.redeliver(job_id, by=user, client=client)))

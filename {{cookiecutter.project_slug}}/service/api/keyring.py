@@ -1,22 +1,15 @@
 """The tokens in force: entries of API_TOKENS, and those of a file, which is read again when it changes."""
 
 import hmac
-import time
 from pathlib import Path
 
 import structlog
 
-from service.api.tokens import Entry, MalformedEntries, digest, read
+from service.api.tokens import MINT, Entry, MalformedEntries, digest, read
 
 log = structlog.get_logger()
 
 GIVEN, FILED = "API_TOKENS", "API_TOKENS_FILE"
-
-# Seconds in which a file may change twice without its time telling: one that is younger is read again.
-SETTLED = 1.0
-
-Stamp = tuple[int, int, int]
-UNSETTLED = (0, 0, 0)
 
 
 class Keyring:
@@ -26,22 +19,28 @@ class Keyring:
         """Read them now.
 
         Raises:
-            MalformedEntries: naming every one that is wrong, and the file if it cannot be read.
+            MalformedEntries: naming every one that is wrong, the file if it cannot be read, and the remedy.
         """
         self._given, faults = read(text)
-        faults = [f"{GIVEN}: {fault}" for fault in faults]
         self._path = path
-        self._filed: list[Entry] = []
-        # What the file looked like when it was read, and what was wrong with it then.
-        self._stamp = _settled(self._look())
-        self._faults: list[str] = []
-        if path is not None:
-            self._filed, self._faults = self._read(path)
-        if faults or self._faults:
-            raise MalformedEntries("\n".join([*faults, *self._faults]))
+        # What the file said when it was read, or what kept it from being read.
+        self._said = self._look()
+        self._filed, wrong = self._read() if path else ([], [])
+        if faults := [*(f"{GIVEN}: {fault}" for fault in faults), *wrong]:
+            raise MalformedEntries("\n".join([*faults, f"To make an entry: {MINT}"]))
 
     def entries(self) -> list[tuple[str, Entry]]:
         """Every entry, with the variable that it came by."""
+        # By what it says: its time may not tell of a second change within a moment.
+        if (said := self._look()) != self._said:
+            self._said = said
+            filed, faults = self._read()
+            if faults:
+                # A file that is gone or wrong changes nothing: half a rotation must not lock everyone out.
+                log.error("tokens not read again, the earlier ones stay", faults=faults)
+            else:
+                log.info("tokens read again", entries=len(filed))
+                self._filed = filed
         return [(GIVEN, entry) for entry in self._given] + [(FILED, entry) for entry in self._filed]
 
     def add(self, entry: str) -> None:
@@ -58,48 +57,31 @@ class Keyring:
 
         Every entry is compared, each in constant time, so that the answer's delay tells nothing.
         """
-        self._refresh()
         wanted, found = digest(token), None
         for _, entry in self.entries():
             if hmac.compare_digest(entry.digest, wanted):
                 found = entry
         return found
 
-    def _refresh(self) -> None:
-        if self._path is None or (stamp := self._look()) == self._stamp:
-            return
-        self._stamp = _settled(stamp)
-        filed, faults = self._read(self._path)
-        if faults:
-            # A file that is gone or wrong changes nothing: half a rotation must not lock everyone out.
-            if faults != self._faults:
-                log.error("tokens not read again, the earlier ones stay", faults=faults)
-        elif filed != self._filed or self._faults:
-            log.info("tokens read again", entries=len(filed))
-            self._filed = filed
-        self._faults = faults
-
-    def _look(self) -> Stamp | None:
+    def _look(self) -> tuple[str, str]:
+        if self._path is None:
+            return "", ""
+        if not self._path.is_file():
+            # What is a pipe would be waited for, with each request.
+            return "", "none"
         try:
-            # Through links: Kubernetes replaces a mounted file by pointing a link elsewhere.
-            seen = self._path.stat() if self._path else None
-        except OSError:
-            return None
-        return (seen.st_mtime_ns, seen.st_ino, seen.st_size) if seen else None
-
-    def _read(self, path: Path) -> tuple[list[Entry], list[str]]:
-        try:
-            entries, faults = read(path.read_text("utf-8"))
+            return self._path.read_text("utf-8"), ""
         except (OSError, UnicodeDecodeError) as error:
-            return [], [f"{FILED}: expected a file of entries, got: {type(error).__name__}"]
+            return "", type(error).__name__
+
+    def _read(self) -> tuple[list[Entry], list[str]]:
+        text, kept = self._said
+        if kept:
+            return [], [f"{FILED}: expected a file of entries, got: {kept}"]
+        entries, faults = read(text)
         given = {entry.digest: entry for entry in self._given}
         if any(given.get(entry.digest, entry) != entry for entry in entries):
             faults.append(f"expected a token to have one entry, got: another for one of {GIVEN}")
         if not entries and not faults:
             faults.append("expected at least one entry, got: none")
         return entries, [f"{FILED}: {fault}" for fault in faults]
-
-
-def _settled(stamp: Stamp | None) -> Stamp | None:
-    """The stamp, or one that no file has: then it is read again at the next request."""
-    return UNSETTLED if stamp and time.time() - stamp[0] / 1e9 < SETTLED else stamp

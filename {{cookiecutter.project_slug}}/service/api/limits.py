@@ -6,11 +6,12 @@ import functools
 import math
 import time
 from collections import Counter
+from typing import Any
 
 import structlog
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
+from limits.storage import storage_from_string
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -33,16 +34,10 @@ class Rate:
     def __init__(self, limit: RateLimitItem, redis: str = "") -> None:
         """Count in the Redis at the URL `redis`, or in this process alone."""
         self.limit = limit
-        storage: RedisStorage | MemoryStorage = MemoryStorage()
-        if redis:
-            storage = RedisStorage(
-                redis,
-                implementation="redispy",
-                key_prefix=f"{NAME}:limits",
-                socket_timeout=PATIENCE,
-                socket_connect_timeout=PATIENCE,
-                retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]
-            )
+        # Redis is asked once: `_count` says how long it may take, and what follows where it does not answer.
+        options: dict[str, Any] = {"implementation": "redispy", "retry": Retry(NoBackoff(), 0)}
+        where = f"async+{redis or 'memory://'}"
+        storage: Any = storage_from_string(where, key_prefix=f"{NAME}:limits", **options)
         self._window = MovingWindowRateLimiter(storage)
         # The tries of a Redis that is down; while there are such, nobody waits for it.
         self._tries: asyncio.Task[None] | None = None
@@ -75,15 +70,12 @@ class Rate:
         return seconds if seconds <= self.limit.get_expiry() + 1 and not window.remaining else 0
 
     async def _try(self) -> None:
-        up = False
-        while not up:
+        while self._tries:
             await asyncio.sleep(RETRY_SECONDS)
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(PATIENCE):
-                    await self._window.hit(self.limit, "")
-                up = True
+                await self._count("")
+                self._tries = None
         log.info("limits kept again")
-        self._tries = None
 
 
 class FewAtATime:
@@ -91,7 +83,7 @@ class FewAtATime:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._answering = Counter[tuple[str, str]]()
+        self._answering = Counter[tuple[str | None, str | None]]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on one request.
@@ -99,12 +91,10 @@ class FewAtATime:
         Raises:
             TooManyRequests: so many of the client's are still being read.
         """
-        about = scope.get("extensions", {})
-        operation = about.get("connexion_routing", {}).get("operation_id")
-        if operation not in marked("x-at-once"):
-            await self.app(scope, receive, send)
-            return
-        most, mine = marked("x-at-once")[operation], (about["connexion_context"]["user"], operation)
+        about = scope["extensions"]
+        operation = about["connexion_routing"].get("operation_id")
+        most = marked("x-at-once").get(operation, math.inf)
+        mine = (about.get("connexion_context", {}).get("user"), operation)
         if self._answering[mine] >= most:
             raise TooManyRequests(f"expected at most {most} of these answers at once, got: more; read one first")
         self._answering[mine] += 1

@@ -1,36 +1,26 @@
 """Metrics for whoever comes and fetches them: the gauges of the store, and what this process has served."""
 
-from collections.abc import Iterable
-
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from service.api.answer import Answer
 from service.api.contract import METHODS
 from service.jobs import query
 from service.observe import metrics, names
 
-
-class Store(Collector):
-    """The gauges of names.py in Prometheus's spelling, looked up whenever somebody asks."""
-
-    def collect(self) -> Iterable[Metric]:
-        words = "As GET /v1/queues shows it."
-        made = {name: GaugeMetricFamily(name.replace(".", "_"), words, labels=of) for name, of in names.GAUGES.items()}
-        for name, value, tags in metrics.gauges(query.queues(), len(query.alive("beat"))):
-            made[name].add_metric(list(tags.values()), value)
-        return made.values()
-
-
 REGISTRY = CollectorRegistry()
-REGISTRY.register(Store())
+# The gauges of names.py in Prometheus's spelling, looked up whenever somebody asks.
+GAUGES = {
+    name: Gauge(name.replace(".", "_"), "As GET /v1/queues shows it.", labels, registry=REGISTRY)
+    for name, labels in names.GAUGES.items()
+}
 REQUESTS = Counter("api_requests", "Requests served.", names.REQUEST, registry=REGISTRY)
 DURATION = Histogram("api_duration_seconds", "Seconds until the answer.", ("method", "operation"), registry=REGISTRY)
 
 
 def index() -> Answer:
     """Show all of them in Prometheus's text format."""
+    for name, value, tags in metrics.gauges(query.queues(), len(query.alive("beat"))):
+        (GAUGES[name].labels(**tags) if tags else GAUGES[name]).set(value)
     # Without a version it is 0.0.4; Connexion answers with no type but those that openapi.yaml has.
     return generate_latest(REGISTRY), 200, {"Content-Type": "text/plain"}
 

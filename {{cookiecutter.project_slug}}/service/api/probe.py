@@ -15,12 +15,14 @@ FRESH = 1.0
 
 
 class Probe(Generic[T]):
-    """One dependency, looked at by one thread at a time: callers share its outcome, and a stuck one stays alone."""
+    """One dependency, looked at by one thread at a time: callers share its outcome, and a stuck one stays alone.
+
+    The callers are those of one event loop.
+    """
 
     def __init__(self, look: Callable[[], T], otherwise: T) -> None:
         self._look = look
         self._otherwise = otherwise
-        self._lock = threading.Lock()
         self._latest: Future[T] | None = None
         self._fresh_until = float("inf")
 
@@ -33,17 +35,15 @@ class Probe(Generic[T]):
 
     def _current(self) -> Future[T]:
         """Give the look that is under way, or that was done a moment ago; begin one otherwise."""
-        with self._lock:
-            if self._latest is None or time.monotonic() > self._fresh_until:
-                self._latest, self._fresh_until = Future(), float("inf")
-                threading.Thread(target=self._run, args=(self._latest,), name="probe", daemon=True).start()
-            return self._latest
+        if self._latest is None or time.monotonic() > self._fresh_until:
+            self._latest, self._fresh_until = Future(), float("inf")
+            threading.Thread(target=self._run, args=(self._latest,), name="probe", daemon=True).start()
+        return self._latest
 
     def _run(self, future: Future[T]) -> None:
         try:
             outcome = self._look()
         except Exception:
             outcome = self._otherwise
-        with self._lock:
-            self._fresh_until = time.monotonic() + FRESH
+        self._fresh_until = time.monotonic() + FRESH
         future.set_result(outcome)

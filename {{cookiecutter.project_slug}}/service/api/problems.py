@@ -1,6 +1,5 @@
 """Errors as the caller sees them: problem details (RFC 9457), which tell what is wrong and nothing about the inside."""
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,43 +68,26 @@ async def respond(request: ConnexionRequest, error: Exception) -> ConnexionRespo
     return ConnexionResponse(problem.status, MEDIA_TYPE, MEDIA_TYPE, body, dict(problem.headers))
 
 
-@functools.singledispatch
 def describe(error: Exception) -> Problem:
     """What the caller is told about an error: of one that nobody foresaw, only how to find it in the logs."""
-    del error
+    match error:
+        case ServiceError():
+            kind = f"urn:problem-type:{error.title.lower().replace(' ', '-')}"
+            members = {"field": error.field} if error.field else {}
+            return Problem(error.status, error.detail, error.title, kind, members, _headers(error))
+        case OperationalError() | InterfaceError() | PoolTimeout():
+            return describe(StoreUnavailable())
+        case Unauthorized():
+            missing = error.detail == "No authorization token provided"
+            challenge = "Bearer" if missing else 'Bearer error="invalid_token"'
+            got = "no token" if missing else "a token that is not valid"
+            detail = f"expected Authorization: Bearer TOKEN, got: {got}"
+            return Problem(401, detail, headers={"WWW-Authenticate": challenge})
+        # From 500 on it is a response that breaks the specification, for one: the caller can do nothing about it.
+        case HTTPException() if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            detail = DETAILS.get(error.status_code) or str(error.detail)
+            return Problem(error.status_code, detail, headers=error.headers or {})
     return Problem(500, "something went wrong here; tell the operator the request_id")
-
-
-@describe.register
-def _(error: ServiceError) -> Problem:
-    kind = f"urn:problem-type:{error.title.lower().replace(' ', '-')}"
-    members = {"field": error.field} if error.field else {}
-    return Problem(error.status, error.detail, error.title, kind, members, _headers(error))
-
-
-@describe.register(OperationalError)
-@describe.register(InterfaceError)
-@describe.register(PoolTimeout)
-def _(error: Exception) -> Problem:
-    del error
-    return describe(StoreUnavailable())
-
-
-@describe.register
-def _(error: HTTPException) -> Problem:
-    if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        # A response that breaks the specification, for one: the caller can do nothing about it.
-        return describe(Exception())
-    detail = DETAILS.get(error.status_code) or str(error.detail)
-    return Problem(error.status_code, detail, headers=error.headers or {})
-
-
-@describe.register
-def _(error: Unauthorized) -> Problem:
-    missing = error.detail == "No authorization token provided"
-    challenge = "Bearer" if missing else 'Bearer error="invalid_token"'
-    detail = "expected Authorization: Bearer TOKEN, got: " + ("no token" if missing else "a token that is not valid")
-    return Problem(401, detail, headers={"WWW-Authenticate": challenge})
 
 
 def _headers(error: ServiceError) -> Mapping[str, str]:

@@ -12,19 +12,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import metrics
 from service.api.contract import words
-from service.api.tokens import TOKEN
 from service.errors import InvalidRequest
 from service.observe import context, traces
 from service.queues import QUEUES
 
 log = structlog.get_logger()
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID = re.compile(r"(?!.*[A-Za-z0-9_-]{43})[A-Za-z0-9._-]{1,64}")
 # Names between single slashes. Connexion's routers and Flask's differ over anything else: one redirects to the Host
 # that the caller sent, another skips the token.
 PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
 # What a path may hold, in the log, beside the names of the specification.
 SHOWN = {"docs", *QUEUES}
+MAX_PARTS = 10
 ID = re.compile(r"[0-9A-Fa-f-]{36}")
 PROBES = ("/health/live", "/health/ready")
 SAFE = {
@@ -34,8 +34,16 @@ SAFE = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+# What an answer may have of its own.
+OWN = ("Cache-Control", "Content-Security-Policy")
 # Swagger UI brings scripts and styles of its own.
 DOCUMENTATION = {**SAFE, "Content-Security-Policy": "frame-ancestors 'none'"}
+
+
+def shown(path: str) -> str:
+    """The path for the log: whatever else stands in it, a token in the wrong place for one, must not come to light."""
+    parts = path.split("/", MAX_PARTS)
+    return "/".join(part if part in words() or part in SHOWN or ID.fullmatch(part) else "…" for part in parts)
 
 
 class Envelope:
@@ -46,13 +54,9 @@ class Envelope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         path, sent = scope["path"], Headers(scope=scope)
         given = sent.get("x-request-id", "")
-        sane = REQUEST_ID.fullmatch(given) and not TOKEN.search(given)
-        request_id = given if sane else secrets.token_hex(16)
+        request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         added = {**(DOCUMENTATION if path.startswith("/docs") else SAFE), "X-Request-Id": request_id}
         # Connexion copies the scope, and notes in here which operation it is.
         routed = scope.setdefault("extensions", {}).setdefault("connexion_routing", {})
@@ -65,8 +69,8 @@ class Envelope:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                # A handler may know better how its answer is cached.
-                headers.update(added | {name: headers[name] for name in ("Cache-Control",) if name in headers})
+                # A handler may know better how its answer is cached, and what a page of it may load.
+                headers.update(added | {name: headers[name] for name in OWN if name in headers})
             await send(message)
 
         probe = path in PROBES
@@ -76,9 +80,7 @@ class Envelope:
             finally:
                 speak = log.debug if probe else log.info
                 duration = round(time.monotonic() - started, 4)
-                # Whatever else stands in a path, a token in the wrong place for one, must not come to light in the log.
-                path = "/".join(one if one in words() | SHOWN or ID.fullmatch(one) else "…" for one in path.split("/"))
-                speak("request served", method=scope["method"], path=path, status=status, duration=duration)
+                speak("request served", method=scope["method"], path=shown(path), status=status, duration=duration)
                 if tags is not None:
                     tags |= metrics.served(routed.get("operation_id") or "", scope["method"], status, duration)
 
@@ -96,9 +98,8 @@ class PlainPaths:
             HTTPException: the path has empty parts or control characters, so there is nothing.
             InvalidRequest: the query holds bytes that no query can.
         """
-        if scope["type"] == "http":
-            if not PATH.fullmatch(scope["path"]) and scope["path"] != "/docs/":
-                raise HTTPException(404)
-            if not scope["query_string"].isascii():
-                raise InvalidRequest("expected the query to be percent-encoded, got: other bytes", field="query")
+        if not PATH.fullmatch(scope["path"]) and scope["path"] != "/docs/":
+            raise HTTPException(404)
+        if not scope["query_string"].isascii():
+            raise InvalidRequest("expected the query to be percent-encoded, got: other bytes", field="query")
         await self.app(scope, receive, send)

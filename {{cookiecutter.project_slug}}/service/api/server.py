@@ -1,7 +1,7 @@
 """uvicorn, as this service runs it."""
 
-import errno
 import functools
+import gc
 import signal
 import socket
 import sys
@@ -35,9 +35,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         made = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        said = "another process is there" if error.errno == errno.EADDRINUSE else str(error.strerror or error)
-        remedy = "stop it, or set HOST and PORT"
-        raise StartRefused(f"expected to listen on {host} port {port}, got: {said}; {remedy}") from error
+        remedy = "stop whoever is there, or set HOST and PORT"
+        raise StartRefused(f"expected to listen on {host} port {port}, got: {error.strerror}; {remedy}") from error
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     return made
 
@@ -54,7 +53,8 @@ def configure(app: ASGIApp, places: int, kind: type[Connection] = Connection) ->
     return uvicorn.Config(
         app,
         http=cast(Any, functools.partial(kind, places=Places(places))),
-        lifespan="on",
+        # So that what uvicorn hands over is an HTTP request, and nothing else.
+        lifespan="off",
         ws="none",
         log_config=None,
         access_log=False,
@@ -76,6 +76,10 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
     # and the one after, when it raises the signal again although its work is done.
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, stop)
+    # What is here by now stays: of the specification and the libraries there is so much that to look through it for
+    # garbage takes a tenth of a second, which one body of many small parts could ask for, and nobody answers meanwhile.
+    gc.collect()
+    gc.freeze()
     log.info("api listening", address=address(listening))
     server.run(sockets=[listening])
     if not server.started:

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from service import NAME
+from service.config import WrongSettings
 
 SCOPES = ("jobs:read", "jobs:write", "jobs:admin")
 WORD = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+# Whose jobs are the service's own, as `jobs list` shows them; a client of such a name could take their keys.
+OWN = ("beat", "deploy", "internal", "operator")
 HEX = re.compile(r"[0-9a-f]{64}")
 
 # What `mint` makes, wherever somebody pasted it.
@@ -50,13 +53,11 @@ class Entry:
         return "expired" if days < 0 else "expires soon"
 
     def __str__(self) -> str:
-        parts = [self.client, "+".join(sorted(self.scopes)), self.digest]
-        if self.name or self.last_day:
-            parts.append(self.name)
-        return "/".join([*parts, str(self.last_day)] if self.last_day else parts)
+        parts = (self.client, "+".join(sorted(self.scopes)), self.digest, self.name, str(self.last_day or ""))
+        return "/".join(parts).rstrip("/")
 
 
-class MalformedEntries(ValueError):
+class MalformedEntries(WrongSettings):
     """Entries cannot be read; the message has a line for each, by its position and without repeating it."""
 
 
@@ -101,6 +102,8 @@ def _entry(line: str) -> Entry:
     client, scopes, hashed, name, last_day = [*parts, "", ""][:5]
     if not WORD.fullmatch(client):
         raise ValueError("expected the client to be up to 64 letters, digits, '.', '_', '@' or '-', got something else")
+    if client in OWN:
+        raise ValueError(f"expected another client than {', '.join(OWN)}, which the service is itself, got one of them")
     if unknown := set(scopes.split("+")) - set(SCOPES):
         raise ValueError(f"expected scopes among {'+'.join(SCOPES)}, got: {len(unknown)} others")
     if not HEX.fullmatch(hashed):

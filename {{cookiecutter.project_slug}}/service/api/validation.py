@@ -3,33 +3,39 @@
 Theirs print the schema and repeat what was sent; these name the field and say what was expected.
 """
 
-import asyncio
 import json
-from collections import Counter, defaultdict
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import parse_qsl
 
 from connexion.json_schema import Draft4RequestValidator
 from connexion.lifecycle import ConnexionRequest
 from connexion.validators import JSONRequestBodyValidator, ParameterValidator
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
 from starlette.types import Receive, Scope
 
+from service.api import turns
 from service.api.formats import FORMATS
 from service.errors import InvalidRequest
 
 # Characters of what was sent that an answer repeats at most.
 ECHO = 40
 
-# Bytes of a body that is read at once; larger ones take turns in a thread, and each client has one of them there.
-SMALL = 16 * 1024
-LARGE = ThreadPoolExecutor(1, "large-bodies")
-TURNS = defaultdict[str, asyncio.Lock](asyncio.Lock)
+# What no store takes, and how JSON in UTF-8 has to write it: as an escape.
+ODD = re.compile("[\0\ud800-\udfff]")
+ODD_ESCAPED = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
+
+# Made once for each schema, of which the specification has so many; by its address, as it lives on with its validator.
+VALIDATORS: dict[int, Any] = {}
+
+# How a number stands in a query.
+DIGITS = re.compile("-?[0-9]{1,18}")
 
 # Levels of a JSON body; what an operation takes has two or three.
 MAX_DEPTH = 32
+CONTAINERS, HOLDERS = (dict, list), (dict, list, str)
 
 # Headers that are lists, and may come in parts (RFC 9110, 5.3).
 LISTS = ("If-None-Match",)
@@ -56,23 +62,20 @@ class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no 
         """Validate the body that is on its way."""
         if self._required and Headers(scope=scope)["content-length"] == "0":
             raise InvalidRequest("expected a body, got: nothing", field="body")
+        self._ask = receive
         wrapped: tuple[Receive, Scope] = await super().wrap_receive(receive, scope=scope)
         return wrapped
 
     async def _parse(self, stream: Any, scope: Scope) -> Any:
         raw = b"".join([part async for part in stream])
-        if len(raw) < SMALL:
-            return self._read(raw)
-        # Beside the event loop, one at a time: a large body can take a second, and nobody else should wait for it.
-        async with TURNS[scope["extensions"]["connexion_context"]["user"]]:
-            return await asyncio.get_running_loop().run_in_executor(LARGE, self._read, raw)
+        return await turns.take(Request(scope, self._ask), raw, self._read)
 
     def _read(self, raw: bytes) -> Any:
         body = _load(raw)
         shallow(body)
         # Before the schema, which could say this only as a pattern.
-        for path, text in strings(body):
-            if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        for path, text in strings(body) if ODD_ESCAPED.search(raw) else ():
+            if ODD.search(text):
                 name = short(path) or "body"
                 raise InvalidRequest(f"expected {name} to hold no null and no half characters", field=name)
         check(body, self._schema)
@@ -87,33 +90,28 @@ class Parameters(ParameterValidator):  # type: ignore[misc]
 
     def validate_request(self, request: ConnexionRequest) -> None:
         """Refuse what is unknown, repeated, missing or wrong."""
-        self._check_names(request.scope["query_string"].decode("latin-1"))
-        sent: dict[str, Mapping[str, Any]] = {
-            "query": request.query_params,
-            "path": request.path_params,
-            "header": request.headers,
-        }
+        query = QueryParams(request.scope["query_string"])
+        known = sorted(parameter["name"] for parameter in self.parameters["query"])
+        for name in query:
+            if name not in known:
+                choice = ", ".join(known) or "no query parameters"
+                raise InvalidRequest(f"expected {choice}, got: {short(name)}", field=short(name))
+        sent = {"query": request.query_params, "path": request.path_params, "header": request.headers}
+        parts = {"query": query, "header": request.headers}
         for place, parameters in self.parameters.items():
             for parameter in parameters:
-                name = parameter["name"]
-                if place == "header" and name not in LISTS and len(request.headers.getlist(name)) > 1:
+                name, schema = parameter["name"], parameter["schema"]
+                value, written = sent[place].get(name), parts[place].getlist(name) if place in parts else []
+                if len(written) > 1 and name not in LISTS:
                     raise InvalidRequest(f"expected {name} once, got it again", field=name)
-                value = sent[place].get(name)
+                # Python reads more than digits as a number, and other digits than these.
+                if schema.get("type") == "integer" and not all(map(DIGITS.fullmatch, written)):
+                    said = f"expected {name} to be of type integer, got: {_describe(written[0])}"
+                    raise InvalidRequest(said, field=name)
                 if value is not None:
-                    check(value, parameter["schema"], name)
+                    check(value, schema, name)
                 elif parameter.get("required"):
                     raise InvalidRequest(f"expected {name} in the {place}, got: nothing", field=name)
-
-    def _check_names(self, query: str) -> None:
-        known = {parameter["name"] for parameter in self.parameters["query"]}
-        seen = set()
-        for name, _ in parse_qsl(query, keep_blank_values=True):
-            if name not in known:
-                choice = ", ".join(sorted(known)) or "no query parameters"
-                raise InvalidRequest(f"expected {choice}, got: {short(name)}", field=short(name))
-            if name in seen:
-                raise InvalidRequest(f"expected {name} once, got it again", field=name)
-            seen.add(name)
 
 
 def check(value: Any, schema: Mapping[str, Any], name: str = "") -> None:
@@ -122,7 +120,10 @@ def check(value: Any, schema: Mapping[str, Any], name: str = "") -> None:
     Raises:
         InvalidRequest: at the first fault, naming the field.
     """
-    for fault in Draft4RequestValidator(schema, format_checker=FORMATS).iter_errors(value):
+    made = VALIDATORS.get(id(schema))
+    if made is None or made.schema is not schema:
+        made = VALIDATORS[id(schema)] = Draft4RequestValidator(schema, format_checker=FORMATS)
+    for fault in made.iter_errors(value):
         field = short(".".join(filter(None, [name, *map(str, fault.absolute_path)])))
         raise _refusal(fault, field)
 
@@ -135,7 +136,7 @@ def shallow(value: Any) -> None:
     """
     level = [value]
     for _ in range(MAX_DEPTH):
-        containers = [part for part in level if isinstance(part, dict | list)]
+        containers = [part for part in level if part and isinstance(part, CONTAINERS)]
         if not containers:
             return
         level = [item for part in containers for item in (part.values() if isinstance(part, dict) else part)]
@@ -149,14 +150,13 @@ def strings(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         path, value = waiting.pop()
         if isinstance(value, str):
             yield path, value
-            continue
-        pairs: Iterable[tuple[Any, Any]] = ()
         if isinstance(value, dict):
             yield from ((path, key) for key in value)
-            pairs = value.items()
-        elif isinstance(value, list):
-            pairs = enumerate(value)
-        waiting += [((f"{path}.{key}" if path else str(key))[: ECHO + 1], item) for key, item in pairs]
+        if isinstance(value, CONTAINERS):
+            pairs: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+            # What is empty, or a number, holds none, and there may be very many.
+            pairs = ((key, item) for key, item in pairs if item and isinstance(item, HOLDERS))
+            waiting += [((f"{path}.{key}" if path else str(key))[: ECHO + 1], item) for key, item in pairs]
 
 
 def short(text: str) -> str:
@@ -213,8 +213,7 @@ def _describe(value: Any) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        counted = Counter(name for name, _ in pairs)
-        twice = short(next(name for name in counted if counted[name] > 1))
+        twice = short(Counter(name for name, _ in pairs).most_common(1)[0][0])
         raise InvalidRequest(f"expected {twice} once, got it again", field=twice)
     return made
 

@@ -6,11 +6,13 @@ import sys
 import click
 
 from service import NAME
-from service.cli.output import Refused
+from service.cli.output import Refused, printable
 
 # Each is imported when it is called: the API's process loads no task, a probe of the help loads nothing.
 ROLES = ("api", "worker", "beat", "migrate", "flower")
-COMMANDS = (*ROLES, "check", "tasks", "jobs", "queues", "tokens", "webhooks")
+# These are in service/ops/, and go with it.
+TOOLS: tuple[str, ...] = ("profile", "memory")
+COMMANDS = (*ROLES, "check", "tasks", "jobs", "queues", "tokens", "webhooks", *TOOLS)
 
 
 class Commands(click.Group):
@@ -24,8 +26,8 @@ class Commands(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        module = "roles" if cmd_name in ROLES else cmd_name
-        command: click.Command = getattr(importlib.import_module(f"service.cli.{module}"), cmd_name)
+        module = "cli.roles" if cmd_name in ROLES else f"{'ops' if cmd_name in TOOLS else 'cli'}.{cmd_name}"
+        command: click.Command = getattr(importlib.import_module(f"service.{module}"), cmd_name)
         return command
 
 
@@ -52,15 +54,10 @@ def _run() -> None:
     # A role has its own output in place of this; what it says to whoever started it goes here.
     stderr = sys.stderr
     try:
-        sys.exit(cli.main(prog_name=NAME, standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(1)
+        cli.main(prog_name=NAME)
     except WrongSettings as error:
         click.echo(f"The settings cannot be used:\n{error}", stderr)
         sys.exit(2)
     except (Refused, StartRefused) as error:
-        click.echo(f"{error}", stderr)
+        click.echo("\n".join(map(printable, f"{error}".splitlines())), stderr)
         sys.exit(1)

@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from service import view
-from service.cli.output import as_json, operator, show
+from service.cli.output import operator, printable, show
 from service.jobs import State, operate, query
 from service.webhooks import orders
 
@@ -27,44 +27,38 @@ def jobs() -> None:
 @click.option("--client", help="Only this client's jobs.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--cursor", type=click.UUID, help="The next_cursor of the page before.")
-@as_json
 @operator
 def list_(as_json: bool, client: str | None, cursor: UUID | None, **filters: Any) -> None:
     """List jobs, newest first; `--state failed` are the dead letters."""
     page = query.page(client, cursor=str(cursor) if cursor else None, **filters)
     rows = [view.job(row) for row in page.jobs]
-    if as_json:
-        show({"jobs": rows, "next_cursor": page.next_cursor}, as_json)
-        return
-    show([row | {"error": (row["error"] or {}).get("type")} for row in rows], as_json, COLUMNS)
-    if page.next_cursor:
+    lines = [row | {"error": (row["error"] or {}).get("type")} for row in rows]
+    show({"jobs": rows, "next_cursor": page.next_cursor} if as_json else lines, as_json, COLUMNS)
+    if page.next_cursor and not as_json:
         click.echo(f"more: --cursor {page.next_cursor}")
 
 
 @jobs.command("show")
 @click.argument("job_id", type=click.UUID)
-@as_json
 @operator
 def show_(job_id: UUID, as_json: bool) -> None:
     """Show one job: its arguments, its error, and all that happened to it."""
-    row = query.get(str(job_id), None)
-    events = [view.event(event) for event in query.events(row.id, None)]
+    details = view.details(query.get(str(job_id), None))
+    events = [view.event(event) for event in query.events(str(job_id), None)]
     if as_json:
-        show(view.details(row) | {"events": events}, as_json)
+        show(details | {"events": events}, as_json)
         return
-    details = view.details(row)
     traceback = details.pop("traceback")
     show(details, as_json)
     click.echo()
     show(events, as_json, ("at", "attempt", "event", "message", "by"))
     if traceback:
-        click.echo(f"\n{traceback.rstrip()}")
+        click.echo("\n" + "\n".join(map(printable, traceback.rstrip().splitlines())))
 
 
 def _act(name: str, act: Callable[..., Any], help_: str) -> None:
     @jobs.command(name, help=help_)
     @click.argument("job_id", type=click.UUID)
-    @as_json
     @operator
     def command(job_id: UUID, as_json: bool) -> None:
         row = act(str(job_id), by=OPERATOR, client=None)
@@ -74,13 +68,13 @@ def _act(name: str, act: Callable[..., Any], help_: str) -> None:
 _act("retry", operate.retry, "Queue a failed or cancelled job again, its budgets whole.")
 _act("redeliver", orders.redeliver, "Post an ended job to its callback_url again.")
 _act("cancel", operate.cancel, "Cancel what waits; ask what runs to stop.")
+_act("stack", operate.ask_stack, "Ask where a running job is: `jobs show` has it after a heartbeat.")
 _act("discard", operate.discard, "Take a failed job out of the dead letters.")
 
 
 @jobs.command()
 @click.argument("job_id", type=click.UUID)
 @click.argument("queue")
-@as_json
 @operator
 def move(job_id: UUID, queue: str, as_json: bool) -> None:
     """Let a waiting job run on another queue."""
@@ -88,9 +82,17 @@ def move(job_id: UUID, queue: str, as_json: bool) -> None:
     show(view.job(row) if as_json else {"id": row.id, "queue": row.queue}, as_json)
 
 
+@jobs.command("retry-all")
+@click.argument("task")
+@click.argument("error")
+@operator
+def retry_all(task: str, error: str, as_json: bool) -> None:
+    """Queue the failed jobs of a task that failed with this type of error again, 1,000 at a time."""
+    show({"retried": operate.retry_all(task, error, by=OPERATOR)}, as_json)
+
+
 @jobs.command()
 @click.option("--older-than-days", type=click.FloatRange(1), help="Instead of JOB_RETENTION_DAYS; keys keep a day.")
-@as_json
 @operator
 def purge(older_than_days: float | None, as_json: bool) -> None:
     """Delete jobs that ended long ago."""

@@ -36,7 +36,7 @@ def show(data: Mapping[str, Any] | Sequence[Mapping[str, Any]], as_json: bool, c
 
 
 def operator(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn what the kernel raises into a sentence and exit code 1."""
+    """Give a command `--json`, and turn what the kernel raises into a sentence and exit code 1."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -58,7 +58,7 @@ def operator(function: Callable[P, R]) -> Callable[P, R]:
         finally:
             doorbell.flush(FLUSH_SECONDS)
 
-    return wrapped
+    return as_json(wrapped)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -71,4 +71,9 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
 def _plain(value: Any) -> str:
     if value is None:
         return "-"
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return printable(json.dumps(value) if isinstance(value, dict | list) else str(value))
+
+
+def printable(text: str) -> str:
+    """The text as a terminal may have it: what others wrote must not move its cursor, or write to its clipboard."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -8,7 +8,7 @@ import click
 
 from service import view
 from service.cli.jobs import OPERATOR
-from service.cli.output import as_json, operator, show
+from service.cli.output import operator, show
 from service.jobs import operate, query
 
 COLUMNS = ("name", "depth", "running", "dead_letters", "oldest_seconds", "paused", "workers")
@@ -20,7 +20,6 @@ def queues() -> None:
 
 
 @queues.command("list")
-@as_json
 @operator
 def list_(as_json: bool) -> None:
     """List queues with what waits, what runs and who works."""
@@ -31,7 +30,6 @@ def list_(as_json: bool) -> None:
 def _act(name: str, act: Callable[[str], None], help_: str) -> None:
     @queues.command(name, help=help_)
     @click.argument("queue")
-    @as_json
     @operator
     def command(queue: str, as_json: bool) -> None:
         act(queue)

@@ -65,17 +65,16 @@ def migrate(as_json: bool) -> None:
     from service.database import fault
     from service.jobs import catalogue
     from service.worker import announce
-    from service.worker.app import load_tasks
 
     try:
         before, after = schema.upgrade()
-        tasks = load_tasks()
-        catalogue.announce(announce.entries(tasks))
+        tasks = list(announce.entries())
+        catalogue.announce(tasks)
     except OperationalError as error:
         raise Refused(fault(error)) from error
     except CommandError as error:
         raise Refused(f"expected migrations in one line, got: {error}; join two by `alembic merge heads`") from error
-    show({"from": before, "to": after, "tasks": sorted(tasks)}, as_json)
+    show({"from": before, "to": after, "tasks": [task.name for task in tasks]}, as_json)
 
 
 @click.command()
@@ -89,5 +88,7 @@ def flower() -> None:
     if not password:
         password = secrets.token_urlsafe(12)
         click.echo(f"Flower: http://127.0.0.1:{port}/ user: flower password: {password} (for this run)")
+    if "," in password:
+        raise Refused("FLOWER_PASSWORD: expected none of Flower's own commas, which end it, got: one; make another")
     arguments = ["flower", f"--port={port}", f"--basic-auth=flower:{password}", "--logging=warning"]
     configure(settings()).start([*arguments, f"--address={settings().host}"])

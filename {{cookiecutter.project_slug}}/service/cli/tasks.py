@@ -8,7 +8,7 @@ import click
 
 from service import view
 from service.cli.jobs import OPERATOR
-from service.cli.output import Refused, as_json, operator, show
+from service.cli.output import Refused, operator, show
 from service.jobs import Job, State, catalogue, query, submit
 from service.jobs.model import ENDED
 
@@ -21,7 +21,6 @@ def tasks() -> None:
 
 
 @tasks.command("list")
-@as_json
 @operator
 def list_(as_json: bool) -> None:
     """List what workers have announced."""
@@ -34,7 +33,6 @@ def list_(as_json: bool) -> None:
 @click.argument("arguments", metavar="JSON", default="{}")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 unless the job succeeded.")
 @click.option("--timeout", type=click.FloatRange(0), default=600.0, show_default=True, help="Seconds to wait at most.")
-@as_json
 @operator
 def run(name: str, arguments: str, wait: bool, timeout: float, as_json: bool) -> None:
     """Submit a durable job: tasks run reports.export '{"title": "Q3", "rows": 1000}'."""

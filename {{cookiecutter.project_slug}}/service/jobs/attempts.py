@@ -1,9 +1,9 @@
 """What an attempt may write: every statement carries its number, so that one that was given up can change nothing."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, select, update
+from sqlalchemy import Executable, Float, Update, select, update
 from sqlalchemy.orm import Session
 
 from service.config import settings
@@ -11,7 +11,7 @@ from service.database import now, standalone, transaction
 from service.errors import AttemptLost
 from service.jobs import doorbell
 from service.jobs.ending import IDLE, end
-from service.jobs.history import record
+from service.jobs.history import JOBS, change, given, record
 from service.jobs.model import Job, PausedQueue, State, is_running, is_waiting
 from service.queues import DEADLINE_GRACE
 
@@ -19,8 +19,7 @@ NO_PROGRESS: dict[str, Any] = {"progress_done": None, "progress_total": None, "p
 NO_ERROR: dict[str, Any] = {"error_type": None, "error_message": None, "traceback": None}
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """Why an attempt ended without a result."""
 
     error_type: str
@@ -33,15 +32,9 @@ def claim(job_id: str, task: str, *, worker: str, pid: int, hard_limit: float) -
 
     A message that names another task than the row does is a forged one.
     """
-    paused = select(PausedQueue.name)
-    ready = (Job.id == job_id, Job.task == task, is_waiting, Job.run_at <= now(), Job.queue.not_in(paused))
-    times = {"started_at": now(), "deadline": now(hard_limit + DEADLINE_GRACE)}
-    taken = {"state": State.RUNNING, "attempt": Job.attempt + 1, "worker": worker, "pid": pid, "waiting_for": None}
-    with transaction() as session:
-        row = session.scalar(update(Job).where(*ready).values(taken | times | NO_PROGRESS).returning(Job))
-        if row is not None:
-            record(session, row, "started", by=worker)
-        return row
+    fills = {"id": job_id, "task": task, "worker": worker, "pid": pid, "seconds": hard_limit + DEADLINE_GRACE}
+    with transaction(single=True) as session:
+        return change(session, _claim(), fills, "started", by=worker)
 
 
 def succeed(session: Session, row: Job, result: Any) -> None:
@@ -61,7 +54,7 @@ def fail(row: Job, failure: Failure) -> None:
     """
     message = f"{failure.error_type}: {failure.error_message}"
     with transaction() as session:
-        end(session, row, State.FAILED, message, failures=Job.failures + 1, **asdict(failure))
+        end(session, row, State.FAILED, message, failures=row.failures + 1, **failure._asdict())
 
 
 def retry(row: Job, failure: Failure, seconds: float) -> None:
@@ -71,7 +64,7 @@ def retry(row: Job, failure: Failure, seconds: float) -> None:
         AttemptLost: as for `succeed`.
     """
     reason = f"after {failure.error_type}: {failure.error_message}"
-    _wait(row, State.RETRYING, "time", seconds, reason, failures=Job.failures + 1, **asdict(failure))
+    _wait(row, State.RETRYING, "time", seconds, reason, failures=Job.failures + 1, **failure._asdict())
 
 
 def postpone(row: Job, waiting_for: str, seconds: float) -> None:
@@ -132,6 +125,16 @@ def log(row: Job, message: str) -> None:
     with transaction() as session:
         _write(session, row)
         record(session, row, "log", message)
+
+
+@functools.cache
+def _claim() -> Update:
+    jobs, paused = JOBS.c, select(PausedQueue.name)
+    named = (jobs.id == given("id"), jobs.task == given("task"))
+    ready = (is_waiting, jobs.run_at <= now(), jobs.queue.not_in(paused))
+    taken = {"state": State.RUNNING, "attempt": jobs.attempt + 1, "worker": given("worker"), "pid": given("pid")}
+    times = {"started_at": now(), "deadline": now(given("seconds", Float())), "waiting_for": None}
+    return update(JOBS).where(*named, *ready).values(taken | times | NO_PROGRESS)
 
 
 def _wait(row: Job, state: State, waiting_for: str, seconds: float, reason: str, **values: Any) -> None:

@@ -1,29 +1,21 @@
 """What becomes of jobs whose attempt did not live to say: crashed, timed out, lost, overdue, or handed back."""
 
 from collections.abc import Sequence
-from typing import Literal
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from service.database import now, standalone, transaction
 from service.jobs import doorbell
 from service.jobs.ending import end
 from service.jobs.history import record
-from service.jobs.model import Job, Process, RefusedMessage, State, is_running, is_waiting
+from service.jobs.model import Job, Process, State, is_running, is_waiting
 from service.jobs.query import presumed_dead
 from service.queues import MAX_CRASHES, MAX_LOSSES, SWEEP_ROWS
 
-Budget = Literal["crashes", "losses"]
-
-# The type of the dead letter when a budget is used up, and how large the budget is.
-ENDS: dict[Budget, tuple[str, int]] = {"crashes": ("poison", MAX_CRASHES), "losses": ("lost", MAX_LOSSES)}
-
-# Characters that are kept of a message that was no job, and how many such messages.
-MAX_KEPT, MAX_REFUSED = 10_000, 10_000
-
-# Seconds before a job whose process died is tried again; it doubles with each crash.
-CRASH_BACKOFF = 0.5
+# The type of the dead letter when a budget is used up, how large the budget is, and the seconds before the job is tried
+# again, which double with each crash.
+ENDS = {"crashes": ("poison", MAX_CRASHES, 0.5), "losses": ("lost", MAX_LOSSES, 0.0)}
 
 
 def crashed(job_id: str, worker: str, pid: int | None, reason: str) -> None:
@@ -79,13 +71,6 @@ def unknown_here(job_id: str, task: str) -> None:
             record(session, row, "unknown here", f"a worker that does not know {row.task} passed it on")
 
 
-def keep(reason: str, headers: str, body: str) -> None:
-    """Keep a message that was no job; of its parts, MAX_KEPT characters are enough to look at."""
-    with transaction() as session:
-        if (session.scalar(select(func.count()).select_from(RefusedMessage)) or 0) < MAX_REFUSED:
-            session.add(RefusedMessage(reason=reason, headers=headers, body=body))
-
-
 def expire() -> int:
     """Cancel what nobody wanted any more by the time it could have run; gives how many there were."""
     with transaction() as session:
@@ -95,21 +80,20 @@ def expire() -> int:
     return len(rows)
 
 
-def _abandon(which: ColumnElement[bool], budget: Budget, event: str, reason: str, *, skip_locked: bool = True) -> int:
+def _abandon(which: ColumnElement[bool], budget: str, event: str, reason: str, *, skip_locked: bool = True) -> int:
     with transaction() as session:
         rows = _locked(session, is_running, which, skip_locked=skip_locked)
         for row in rows:
             spent = getattr(row, budget) + 1
             setattr(row, budget, spent)
-            type_, limit = ENDS[budget]
+            type_, limit, wait = ENDS[budget]
             if row.cancel_requested_at is not None:
                 end(session, row, State.CANCELLED, reason, by=row.worker)
             elif spent >= limit:
                 error = {"error_type": type_, "error_message": f"{event} {spent} times, the last time: {reason}"}
                 end(session, row, State.FAILED, ": ".join(error.values()), by=row.worker, **error)
             else:
-                wait = CRASH_BACKOFF * 2 ** (spent - 1) if budget == "crashes" else 0.0
-                _queue_again(session, row, event, reason, wait)
+                _queue_again(session, row, event, reason, wait * 2 ** (spent - 1))
     return len(rows)
 
 

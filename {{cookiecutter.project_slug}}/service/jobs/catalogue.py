@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 from sqlalchemy import select
 
 from service.config import settings
@@ -39,13 +41,12 @@ def look_up(name: str) -> Task:
     age = time.monotonic() - _read_at
     if age > TRUST_SECONDS or (name not in _known and age > MISS_SECONDS):
         entries()
-    try:
-        return _known[name]
-    except KeyError:
+    if name not in _known:
         near = difflib.get_close_matches(name, _known) or sorted(_known)
         remedy = f"did you mean {' or '.join(near[:3])}?" if near else "run `python -m service migrate`"
         message = f"expected task to be one that a worker announced, got: {name}; {remedy}"
-        raise UnknownTask(message, field="task") from None
+        raise UnknownTask(message, field="task")
+    return _known[name]
 
 
 def entries() -> Sequence[Task]:
@@ -63,7 +64,14 @@ def validate(entry: Task, kwargs: Mapping[str, Any]) -> None:
     Raises:
         InvalidArguments: naming the argument.
     """
-    for error in Draft202012Validator(entry.schema).iter_errors(kwargs):
+    try:
+        # A registry of nothing: by itself the library fetches what a schema refers to, from any address or file.
+        error = next(Draft202012Validator(entry.schema, registry=Registry()).iter_errors(kwargs), None)
+    except Unresolvable:
+        remedy = "run `python -m service migrate`, which writes them afresh"
+        message = f"expected the schema of {entry.name} to be whole, got: one that refers to another; {remedy}"
+        raise InvalidArguments(message) from None
+    if error is not None:
         path = ".".join(str(part) for part in error.absolute_path)
         message = error.message if len(error.message) < 200 else f"expected it to satisfy {error.validator}"
         raise InvalidArguments(f"{entry.name}: {path + ': ' if path else ''}{message}", field=path or None)

@@ -79,12 +79,11 @@ class Bell:
         try:
             channel = self._connection.default_channel
             return int(broker_queue(queue)(channel).queue_declare(passive=True).message_count)
-        except ChannelError:
+        except Exception as error:
+            self.close()
             # To Redis an empty queue is none; AMQP closes the channel over it.
-            self.close()
-            return 0
-        except Exception:
-            self.close()
+            if isinstance(error, ChannelError):
+                return 0
             raise
 
     def close(self) -> None:

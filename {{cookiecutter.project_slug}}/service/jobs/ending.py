@@ -1,18 +1,21 @@
 """How a job ends: its state, its history and what follows from it are one transaction, whichever way it ends."""
 
+import functools
 import pkgutil
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Update, update
 from sqlalchemy.orm import Session
 
 from service.database import now
 from service.errors import AttemptLost
-from service.jobs.history import record
+from service.jobs.history import JOBS, change, given
 from service.jobs.model import Job, State
 
-# What is told of each end before it is committed; named and not imported, since it lies above this layer.
+# What is told of each end before it is committed; named and not imported, since it lies above this layer. And what a
+# job must have for it to be told: of any other the end is all that there is.
 ON_END = "service.webhooks.orders:on_end"
+FOLLOWED = ("callback_url",)
 
 # What a job that does not run has none of.
 IDLE: dict[str, Any] = {"worker": None, "pid": None, "deadline": None}
@@ -33,10 +36,21 @@ def end(
     Raises:
         AttemptLost: the job is no longer as `row` has it; the transaction must not commit.
     """
-    same = (Job.id == row.id, Job.attempt == row.attempt, Job.state == row.state)
-    change = update(Job).where(*same).values(state=state, ended_at=now(), waiting_for=None, **IDLE, **values)
-    ended = session.scalar(change.returning(Job).execution_options(populate_existing=True))
+    fills = {"id": row.id, "attempt": row.attempt, **values}
+    ended = change(session, _end(row.state, state, *values), fills, event or state.value, message=message, by=by)
     if ended is None:
         raise AttemptLost
-    record(session, ended, event or state.value, message, by=by)
-    pkgutil.resolve_name(ON_END)(session, ended)
+    if followed(ended):
+        pkgutil.resolve_name(ON_END)(session, ended)
+
+
+def followed(row: Job) -> bool:
+    """Whether something follows the job's end, which takes a transaction of more than one statement."""
+    return any(getattr(row, name) is not None for name in FOLLOWED)
+
+
+@functools.cache
+def _end(before: State, state: State, *names: str) -> Update:
+    same = (JOBS.c.id == given("id"), JOBS.c.attempt == given("attempt"), JOBS.c.state == before)
+    fixed = {"state": state, "ended_at": now(), "waiting_for": None, **IDLE}
+    return update(JOBS).where(*same).values(fixed | {name: given(name) for name in names})

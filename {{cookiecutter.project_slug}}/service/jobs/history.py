@@ -1,22 +1,69 @@
 """A job's history: one event for each thing that happened to it."""
 
-from sqlalchemy import delete, insert, select
+import functools
+from typing import Any
+
+from sqlalchemy import BindParameter, Executable, Text, Update, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
 
 from service.jobs.model import Event, Job
 from service.observe import outcomes, values
 
+# For statements that are run with each job: what the mapper adds to them costs more than they do.
+JOBS = Job.metadata.tables[Job.__tablename__]
+
 # The history is for people: of the lines that a job's tasks log the last are kept, and the last events of one that
 # somebody sends round again and again.
-KEPT = {"log": 100, "retried by hand": 1000, "redelivered by hand": 1000, "delivery failed": 1000}
+KEPT = {"log": 100, "stack": 10, "retried by hand": 1000, "redelivered by hand": 1000, "delivery failed": 1000}
+
+# Of the table and not of the class, which takes the path of bulk inserts.
+INSERT = insert(Event.__table__)  # type: ignore[arg-type]
 
 
 def record(session: Session, row: Job, event: str, message: str | None = None, *, by: str | None = None) -> None:
     """Add an event at the job's present attempt, in the caller's transaction."""
-    kept = message and values.masked(message)
-    session.execute(insert(Event).values(job_id=row.id, attempt=row.attempt, event=event, message=kept, by=by))
+    about = {"event": event, "message": message and values.masked(message), "by": by}
+    session.execute(INSERT, {"job_id": row.id, "attempt": row.attempt, **about})
     if event in KEPT:
-        of = (Event.event == event,) if event == "log" else ()
+        of = (Event.event == event,) if event in {"log", "stack"} else ()
         last = select(Event.id).where(Event.job_id == row.id, *of).order_by(Event.id.desc())
         session.execute(delete(Event).where(Event.id.in_(last.offset(KEPT[event]))))
     outcomes.note(session, row, event)
+
+
+def change(session: Session, how: Update, fills: dict[str, Any], event: str, **about: str | None) -> Job | None:
+    """Change one job and add the event, on PostgreSQL in one statement; gives the job as it is then, if it was there.
+
+    `how` has `given` in place of the values, and is made once: to take it apart costs more than to run it.
+    """
+    session.flush()
+    together = session.get_bind().dialect.name == "postgresql"
+    if together:
+        message = about.get("message")
+        fills = fills | about | {"event": event, "message": message and values.masked(message)}
+    found = session.execute(_returning(how, together), {f"given_{name}": fills[name] for name in fills}).first()
+    if found is None:
+        return None
+    row = Job(**found._mapping)
+    if together:
+        outcomes.note(session, row, event)
+    else:
+        record(session, row, event, **about)
+    return row
+
+
+def given(name: str, type_: TypeEngine[Any] | None = None) -> BindParameter[Any]:
+    """The place of a value in a statement for `change`; of a column's type unless it is said."""
+    return bindparam(f"given_{name}", type_=type_ or JOBS.c[name].type)
+
+
+@functools.cache
+def _returning(statement: Update, together: bool) -> Executable:
+    changes = statement.returning(*JOBS.c)
+    if not together:
+        return changes
+    changed = changes.cte("changed")
+    said = select(changed.c.id, changed.c.attempt, *(given(name, Text()) for name in ("event", "message", "by")))
+    columns = ["job_id", "attempt", "event", "message", "by"]
+    return select(changed).add_cte(insert(Event).from_select(columns, said).cte("said"))

@@ -28,8 +28,8 @@ class Keeper(threading.Thread):
     """Keeps one process's row and file fresh, carries out what its main loop reports, and reconciles in turn.
 
     `alive` says whether the main loop moves: when it does not, nothing is written, and the platform and the other
-    workers draw their conclusions. `tend` is called several times a second, and `on_cancel` with each heartbeat
-    while a job of this process is asked to stop.
+    workers draw their conclusions. `tend` is called several times a second, and `on_asked` with each heartbeat
+    while a job of this process is asked to stop, or where it is.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Keeper(threading.Thread):
         *,
         alive: Callable[[], bool] = lambda: True,
         tend: Callable[[], None] = lambda: None,
-        on_cancel: Callable[[], None] = lambda: None,
+        on_asked: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name="keeper", daemon=True)
         self.process = processes.name(role, queue_name)
-        self.file = settings().state_dir / f"{role}{f'-{queue_name}' if queue_name else ''}.heartbeat"
+        self.file = settings().state_dir / f"{self.process.partition('@')[0]}.heartbeat"
         self._role, self._queue = role, queue_name
-        self._alive, self._tend, self._on_cancel = alive, tend, on_cancel
+        self._alive, self._tend, self._on_asked = alive, tend, on_asked
         self._reports: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._ended = threading.Event()
         self._bell, self._leads = Bell(), False
@@ -68,8 +68,8 @@ class Keeper(threading.Thread):
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.touch()
         self._leads = self._leads or pulse.leaderless
-        if pulse.cancels:
-            self._on_cancel()
+        if pulse.asked:
+            self._on_asked()
 
     def run(self) -> None:
         """Until `stop`: whatever happens, this thread goes on."""
@@ -102,7 +102,8 @@ class Keeper(threading.Thread):
             self._store_answered()
             self._next_beat = time.monotonic() + settings().heartbeat_seconds
         if self._leads and time.monotonic() >= self._next_sweep:
-            self._leads = reconcile.sweep(self.process, self._bell, may_bury=self._may_bury())
+            may_bury = time.monotonic() - self._store_since > settings().heartbeat_limit
+            self._leads = reconcile.sweep(self.process, self._bell, may_bury=may_bury)
             self._store_answered()
             self._next_sweep = time.monotonic() + settings().sweep_seconds
 
@@ -125,6 +126,3 @@ class Keeper(threading.Thread):
         if present - self._store_seen > settings().heartbeat_limit:
             self._store_since = present
         self._store_seen = present
-
-    def _may_bury(self) -> bool:
-        return time.monotonic() - self._store_since > settings().heartbeat_limit

@@ -1,17 +1,14 @@
 """The tables of the job store."""
 
 import enum
-import os
-import time
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, Enum, ForeignKey, Index, Integer, Text, Uuid, text
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql import literal_column
 
-from service.database import Base, Timestamp, now
+from service.database import Base, Timestamp, new_id, now
 
 
 class State(enum.StrEnum):
@@ -27,18 +24,6 @@ class State(enum.StrEnum):
 
 WAITING = (State.QUEUED, State.RETRYING)
 ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
-
-
-def new_id() -> str:
-    """A UUID of version 7 (RFC 9562): ids sort by the time they were made.
-
-    The randomness comes from the kernel, which no fork can repeat.
-    """
-    milliseconds = time.time_ns() // 1_000_000
-    number = milliseconds << 80 | int.from_bytes(os.urandom(10))
-    number = number & ~(0xF << 76) | 0x7 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    return str(UUID(int=number))
 
 
 _state = Enum(State, native_enum=False, length=16, values_callable=lambda states: [state.value for state in states])
@@ -173,18 +158,6 @@ class Process(Base):
     pid: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
     seen_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
-
-
-class RefusedMessage(Base):
-    """What came over the broker and was no job: kept for a while, since somebody must have sent it."""
-
-    __tablename__ = "refused_messages"
-
-    id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True, default=new_id)
-    at: Mapped[datetime] = mapped_column(Timestamp, default=now())
-    reason: Mapped[str] = mapped_column(Text)
-    headers: Mapped[str] = mapped_column(Text)
-    body: Mapped[str] = mapped_column(Text)
 
 
 class Lease(Base):

@@ -4,18 +4,26 @@ import math
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from service import refused
 from service.config import settings
 from service.database import now, transaction
 from service.errors import UnknownQueue, WrongState
 from service.jobs.ending import end
 from service.jobs.history import record
-from service.jobs.model import WAITING, Job, PausedQueue, RefusedMessage, State, is_waiting
+from service.jobs.model import WAITING, Event, Job, PausedQueue, State, is_in, is_waiting
 from service.jobs.query import demand_room, find
 from service.queues import SWEEP_ROWS
+
+# What a retry by hand makes of a job. The reconciler rings, as often as the broker has room: of one that is cancelled
+# and retried over and over, a message each time would fill it.
+AGAIN: dict[str, Any] = {"state": State.QUEUED, "run_at": now(), "rung_at": None, "expires_at": None}
+AGAIN |= dict.fromkeys(("failures", "crashes", "losses"), 0)
+AGAIN |= dict.fromkeys(("error_type", "error_message", "traceback", "cancel_requested_at", "ended_at"))
 
 # Jobs in a purge's first batch, and in the largest, to which they grow while one takes less than so many seconds.
 FIRST_BATCH, MAX_BATCH, BATCH_SECONDS = 25, 100, 0.5
@@ -37,6 +45,17 @@ def cancel(job_id: str, *, by: str, client: str | None) -> Job:
     return row
 
 
+def ask_stack(job_id: str, *, by: str, client: str | None) -> Job:
+    """Ask where a running job is: with its next heartbeat, its worker puts the answer into the event of the question.
+
+    Raises:
+        JobNotFound, WrongState: as for `cancel`.
+    """
+    with _changing(job_id, client, {State.RUNNING}, "look into") as (session, row):
+        record(session, row, "stack", by=by)
+    return row
+
+
 def retry(job_id: str, *, by: str, client: str | None) -> Job:
     """Queue a failed or cancelled job again with its budgets whole; `attempt` keeps rising.
 
@@ -46,14 +65,24 @@ def retry(job_id: str, *, by: str, client: str | None) -> Job:
     """
     with _changing(job_id, client, {State.FAILED, State.CANCELLED}, "retry") as (session, row):
         if client is not None:
-            demand_room(session, row, settings().max_waiting_jobs)
-        # The reconciler rings, as often as the broker has room: of one that is cancelled and retried over and over, a
-        # message each time would fill it.
-        row.state, row.run_at, row.rung_at, row.expires_at = State.QUEUED, now(), None, None
-        row.failures = row.crashes = row.losses = 0
-        row.error_type = row.error_message = row.traceback = row.cancel_requested_at = row.ended_at = None
+            demand_room(session, row.client, row.callback_url, settings().max_waiting_jobs)
+        for name, value in AGAIN.items():
+            setattr(row, name, value)
         record(session, row, "retried by hand", by=by)
     return row
+
+
+def retry_all(task: str, error: str, *, by: str) -> int:
+    """As `retry`, for the failed jobs of one task with one type of error, 1,000 at most; gives how many there were."""
+    same = (is_in(State.FAILED), Job.task == task, Job.error_type == error)
+    oldest = select(Job.id).where(*same).order_by(Job.id).limit(SWEEP_ROWS)
+    again = update(Job).where(Job.id.in_(oldest.with_for_update(skip_locked=True, key_share=True)), is_in(State.FAILED))
+    with transaction() as session:
+        rows = session.execute(again.values(AGAIN).returning(Job.id, Job.attempt)).all()
+        done = [{"job_id": job_id, "attempt": n, "event": "retried by hand", "by": by} for job_id, n in rows]
+        if done:
+            session.execute(insert(Event), done)
+    return len(rows)
 
 
 def discard(job_id: str, *, by: str, client: str | None) -> Job:
@@ -116,8 +145,7 @@ def purge(older_than_days: float, *, seconds: float = math.inf) -> tuple[int, bo
     Gives how many, and whether none is left.
     """
     ended = Job.ended_at < now(-86_400 * older_than_days)
-    with transaction() as session:
-        session.execute(delete(RefusedMessage).where(RefusedMessage.at < now(-86_400 * older_than_days)))
+    refused.forget(older_than_days)
     total, batch, more, end_at = 0, FIRST_BATCH, True, time.monotonic() + seconds
     while more and (began := time.monotonic()) < end_at:
         with transaction() as session:

@@ -4,11 +4,12 @@ import os
 import socket
 from typing import Any
 
-from sqlalchemy import Row, Update, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, exists, or_, select, update
 
 from service.config import settings
-from service.database import now, standalone
-from service.jobs.model import Job, Lease, Process, is_running, is_waiting, new_id
+from service.database import new_id, now, standalone
+from service.jobs import questions
+from service.jobs.model import Job, Lease, Process, is_running, is_waiting
 from service.jobs.query import presumed_dead
 
 
@@ -18,12 +19,16 @@ def name(role: str, queue: str | None) -> str:
 
 
 def pulse(process: str, role: str, queue: str | None) -> Row[bool, bool]:
-    """Say that this process lives; gives what it learns by the way: `cancels` asked of its jobs, and `leaderless`."""
-    cancels = exists().where(Job.worker == process, is_running, Job.cancel_requested_at.is_not(None))
+    """Say that this process lives; gives what it learns by the way.
+
+    `asked`: somebody wants one of its jobs to stop, or to know where it is; `leaderless`: nobody reconciles.
+    """
+    about_one = or_(Job.cancel_requested_at.is_not(None), questions.is_asked)
+    asked = exists().where(Job.worker == process, is_running, about_one)
     leaderless = exists().where(Lease.name == "reconciler", Lease.expires_at < now())
     alive = update(Process).where(Process.id == process).values(seen_at=now())
     with standalone() as session:
-        if seen := session.execute(alive.returning(cancels.label("cancels"), leaderless.label("leaderless"))).first():
+        if seen := session.execute(alive.returning(asked.label("asked"), leaderless.label("leaderless"))).first():
             return seen
         version, host = settings().service_version, socket.gethostname()
         session.add(Process(id=process, role=role, queue=queue, version=version, host=host, pid=os.getpid()))
@@ -44,10 +49,13 @@ def forget_dead() -> None:
         session.execute(delete(Process).where(Process.seen_at < now(-3600)))
 
 
-def hold(lease: str, process: str) -> bool:
-    """Take or keep a lease; gives whether this process has it now."""
+def hold(lease: str, process: str, *findings: ColumnElement[bool]) -> Row[*tuple[Any, ...]] | None:
+    """Take or keep a lease, with `findings` made in the same statement; None when another has it."""
+    free = or_(Lease.holder == process, Lease.expires_at < now())
+    until = now(settings().sweep_limit)
+    held = update(Lease).where(Lease.name == lease, free).values(holder=process, expires_at=until)
     with standalone() as session:
-        return session.execute(_taking(lease, process).returning(Lease.name)).first() is not None
+        return session.execute(held.returning(Lease.name, *findings)).first()
 
 
 def lead(process: str) -> Row[*tuple[Any, ...]] | None:
@@ -66,10 +74,4 @@ def lead(process: str) -> Row[*tuple[Any, ...]] | None:
     # The first of them and not EXISTS, for which PostgreSQL would read all that waits, expecting to find one at once.
     first = {label: select(Job.id).where(which).order_by(by).limit(1) for label, (by, which) in findings.items()}
     columns = [query.scalar_subquery().is_not(None).label(label) for label, query in first.items()]
-    with standalone() as session:
-        return session.execute(_taking("reconciler", process).returning(*columns)).first()
-
-
-def _taking(lease: str, process: str) -> Update:
-    free = or_(Lease.holder == process, Lease.expires_at < now())
-    return update(Lease).where(Lease.name == lease, free).values(holder=process, expires_at=now(settings().sweep_limit))
+    return hold("reconciler", process, *columns)

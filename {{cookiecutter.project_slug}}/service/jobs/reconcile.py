@@ -3,22 +3,30 @@
 It rings for jobs whose time has come and for doorbells that went unanswered, and queues again what dead workers had.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import os
+import time
+from collections.abc import Iterator, Sequence
 
 import structlog
-from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy import ColumnElement, select, update
 
 from service.config import settings
 from service.database import now, standalone
 from service.jobs import casualties, processes
 from service.jobs.doorbell import Bell
+from service.jobs.history import JOBS
 from service.jobs.model import Job, PausedQueue, is_waiting
-from service.jobs.query import COUNT_CAP, alive, queues
+from service.jobs.query import alive, count, queues
 from service.observe import metrics
 from service.queues import SWEEP_ROWS
 
 log = structlog.get_logger()
+
+# Seconds of a sweep for all ringing: the heartbeat waits for it, and a broker may answer slowly.
+RING_SECONDS = 1.0
+
+# What `Bell.publish` takes: the job, its task, its queue, and seconds to wait.
+Call = tuple[str, str, str, float]
 
 
 def sweep(process: str, bell: Bell, *, may_bury: bool) -> bool:
@@ -35,65 +43,70 @@ def sweep(process: str, bell: Bell, *, may_bury: bool) -> bool:
         _say("jobs past their deadline queued again", casualties.overdue())
     if found.expired:
         _say("jobs expired", casualties.expire())
+    until = time.monotonic() + RING_SECONDS
     if found.due:
-        _ring_due(bell)
+        _ring_due(bell, until)
     if found.unanswered:
-        _ring_unanswered(bell)
+        _ring_unanswered(bell, until)
     metrics.look(lambda: (queues(), len(alive("beat"))))
     return True
 
 
-def _ring_due(bell: Bell) -> None:
+def _ring_due(bell: Bell, until: float) -> None:
     """Ring for what is due before the next sweep, each with the wait that is left."""
-    for queue in settings().queues:
+    for queue in _turns(until):
         due = (Job.queue == queue) & Job.rung_at.is_(None) & (Job.run_at < now(settings().sweep_seconds))
-        with standalone() as session:
-            query = _waiting(due).order_by(Job.run_at).limit(SWEEP_ROWS)
-            rows = session.execute(query.add_columns(Job.run_at, now().label("present"))).all()
-        delays = {row.id: max(0.0, (row.run_at - row.present).total_seconds()) for row in rows}
-        _say("due jobs rung for", _ring(bell, rows, delays), queue=queue)
+        _say("due jobs rung for", _ring(bell, _oldest(due), until), queue=queue)
 
 
-def _ring_unanswered(bell: Bell) -> None:
+def _ring_unanswered(bell: Bell, until: float) -> None:
     """Ring again for the oldest, as many as the broker has fewer messages than rows wait: a backlog is not a loss.
 
     For one in any case: among messages of jobs that are gone, a lost one would not be missed.
     """
-    for queue in settings().queues:
+    for queue in _turns(until):
         old = (Job.queue == queue) & (Job.rung_at < now(-settings().sweep_limit)) & (Job.run_at < now())
-        with standalone() as session:
-            rows = session.execute(_waiting(old).order_by(Job.run_at).limit(SWEEP_ROWS)).all()
-            waiting = session.scalar(select(func.count()).select_from(_waiting(old).limit(COUNT_CAP).subquery())) or 0
-        if not rows:
+        if not (calls := _oldest(old)):
             continue
+        with standalone() as session:
+            waiting = count(session, is_waiting, old)
         try:
             missing = max(1, waiting - bell.depth(queue))
         except Exception as error:
             log.warning("broker unreachable, its depth is unknown", queue=queue, error=type(error).__name__)
             return
-        _say("unanswered doorbells rung again", _ring(bell, rows[:missing], {}), queue=queue)
+        _say("unanswered doorbells rung again", _ring(bell, calls[:missing], until), queue=queue)
 
 
-def _waiting(which: ColumnElement[bool]) -> Select[str, str, str]:
-    paused = select(PausedQueue.name)
-    return select(Job.id, Job.task, Job.queue).where(is_waiting, which, Job.queue.not_in(paused))
+def _oldest(which: ColumnElement[bool]) -> list[Call]:
+    """The doorbells of what waits and is not paused, each with the seconds until its time."""
+    waits = (is_waiting, which, Job.queue.not_in(select(PausedQueue.name)))
+    query = select(Job.id, Job.task, Job.queue, Job.run_at, now()).where(*waits).order_by(Job.run_at).limit(SWEEP_ROWS)
+    with standalone() as session:
+        found = session.execute(query).all()
+    return [(id_, task, queue, max(0.0, (at - present).total_seconds())) for id_, task, queue, at, present in found]
 
 
-def _ring(bell: Bell, rows: Sequence[Any], delays: Mapping[str, float]) -> int:
-    """Publish, then note it: the other order would lose, and twice is harmless."""
+def _turns(until: float) -> Iterator[str]:
+    """The queues for which there is time, each sweep in another order."""
+    for queue in sorted(settings().queues, key=lambda _: os.urandom(4)):
+        if time.monotonic() < until:
+            yield queue
+
+
+def _ring(bell: Bell, calls: Sequence[Call], until: float) -> int:
+    """Publish what there is time for, then note it: the other order would lose, and twice is harmless."""
     rung: list[str] = []
-    for row in rows:
-        try:
-            if not bell.publish(row.id, row.task, row.queue, delays.get(row.id, 0.0)):
+    try:
+        for call in calls:
+            if time.monotonic() > until or not bell.publish(*call):
                 break
-        except Exception as error:
-            log.warning("broker unreachable, jobs wait", error=type(error).__name__)
-            break
-        rung.append(row.id)
+            rung.append(call[0])
+    except Exception as error:
+        log.warning("broker unreachable, jobs wait", error=type(error).__name__)
     if rung:
         with standalone() as session:
-            changed = update(Job).where(Job.id.in_(rung), is_waiting).values(rung_at=now())
-            session.execute(changed.execution_options(synchronize_session=False))
+            session.execute(update(JOBS).where(Job.id.in_(rung), is_waiting).values(rung_at=now()))
     return len(rung)
 
 

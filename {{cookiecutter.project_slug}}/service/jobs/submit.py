@@ -7,19 +7,25 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, literal, select
+from sqlalchemy import bindparam, case, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.database import Timestamp, now, transaction
 from service.errors import IdempotencyConflict, InvalidArguments
 from service.jobs import catalogue, doorbell, query
-from service.jobs.history import record
+from service.jobs.history import JOBS, record
 from service.jobs.model import Job
 from service.observe.context import current_context
 from service.queues import MAX_ARGUMENTS
 
 INTERNAL = "internal"
+
+# By the store's clock; without `at` the comparison comes to nothing. Made once: it was most of the work for each job.
+_at = bindparam("at", type_=Timestamp())
+_later = _at > now()
+_times = {"run_at": case((_later, _at), else_=now()), "rung_at": case((_later, None), else_=now())}
+INSERT = insert(JOBS).values(waiting_for=case((_later, "time")), **_times).returning(*JOBS.c)
 
 
 def submit(
@@ -50,23 +56,10 @@ def submit(
     arguments = encode(kwargs)
     entry = catalogue.look_up(name)
     catalogue.validate(entry, kwargs)
-    # By the store's clock; without run_at the comparison comes to nothing.
-    later = literal(run_at, Timestamp()) > now()
-    request = json.dumps([name, arguments, str(run_at), callback_url])
-    row = Job(
-        task=name,
-        queue=entry.queue,
-        kwargs=dict(kwargs),
-        client=client,
-        idempotency_key=idempotency_key,
-        fingerprint=hashlib.sha256(request.encode()).hexdigest(),
-        callback_url=callback_url,
-        context=current_context(),
-        run_at=case((later, literal(run_at, Timestamp())), else_=now()),
-        rung_at=case((later, None), else_=now()),
-        waiting_for=case((later, "time")),
-        expires_at=expires_at,
-    )
+    request = json.dumps([name, arguments, str(run_at), callback_url]).encode()
+    row: dict[str, Any] = {"task": name, "queue": entry.queue, "kwargs": dict(kwargs), "client": client}
+    row |= {"idempotency_key": idempotency_key, "callback_url": callback_url, "expires_at": expires_at, "at": run_at}
+    row |= {"context": current_context(), "fingerprint": hashlib.sha256(request).hexdigest()}
     with transaction() if session is None else nullcontext(session) as whose:
         return _insert(whose, row, may_wait)
 
@@ -88,10 +81,10 @@ def encode(kwargs: Mapping[str, Any]) -> str:
     return text
 
 
-def _insert(session: Session, row: Job, may_wait: int | None) -> Job:
-    if row.idempotency_key is None:
+def _insert(session: Session, row: dict[str, Any], may_wait: int | None) -> Job:
+    if row["idempotency_key"] is None:
         return _accept(session, row, may_wait)
-    same = select(Job).where(Job.client == row.client, Job.idempotency_key == row.idempotency_key)
+    same = select(Job).where(Job.client == row["client"], Job.idempotency_key == row["idempotency_key"])
     earlier = session.scalar(same)
     if earlier is None:
         try:
@@ -100,19 +93,17 @@ def _insert(session: Session, row: Job, may_wait: int | None) -> Job:
         except IntegrityError:
             # Another request with this key was faster by a moment.
             earlier = session.scalars(same).one()
-    if earlier.fingerprint != row.fingerprint:
+    if earlier.fingerprint != row["fingerprint"]:
         raise IdempotencyConflict(field="Idempotency-Key")
     return earlier
 
 
-def _accept(session: Session, row: Job, may_wait: int | None) -> Job:
+def _accept(session: Session, row: dict[str, Any], may_wait: int | None) -> Job:
     if may_wait is not None:
-        query.demand_room(session, row, may_wait)
-    session.add(row)
-    session.flush()
-    record(session, row, "accepted", by=row.client)
-    session.refresh(row)
+        query.demand_room(session, row["client"], row["callback_url"], may_wait)
+    made = Job(**session.execute(INSERT, row).mappings().one())
+    record(session, made, "accepted", by=made.client)
     # Without rung_at its time has not come, and the reconciler will ring.
-    if row.rung_at is not None:
-        doorbell.ring(session, row)
-    return row
+    if made.rung_at is not None:
+        doorbell.ring(session, made)
+    return made

@@ -9,6 +9,10 @@ from service.observe import traces
 # What a job's row keeps of the request that made it, beside its trace.
 CARRIED = ("request_id",)
 
+# Puts fields on every log line of this request or attempt; and starts the next one with none.
+bind = structlog.contextvars.bind_contextvars
+clear = structlog.contextvars.clear_contextvars
+
 
 def current_context() -> dict[str, str]:
     """What the job made now should remember of this request."""
@@ -19,13 +23,3 @@ def current_context() -> dict[str, str]:
 def fields(carried: Mapping[str, str]) -> dict[str, str]:
     """What of it belongs on a log line."""
     return {name: carried[name] for name in CARRIED if name in carried}
-
-
-def bind(**fields: object) -> None:
-    """Put fields on every log line of this request or attempt."""
-    structlog.contextvars.bind_contextvars(**fields)
-
-
-def clear() -> None:
-    """Start the next request or attempt with none."""
-    structlog.contextvars.clear_contextvars()

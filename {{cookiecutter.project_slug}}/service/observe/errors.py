@@ -8,15 +8,12 @@ import atexit
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from service.config import Settings
 from service.errors import StartRefused
 from service.observe import exceptions
 from service.observe.values import SHOWN, shown
-
-if TYPE_CHECKING:
-    from sentry_sdk.types import Event, Hint
 
 # Seconds, at the end of a process, for events that are not sent yet.
 FLUSH_SECONDS = 1.0
@@ -59,7 +56,6 @@ def configure(settings: Settings, role: str) -> None:
         server_name=role,
         # Integrations listen to frameworks and keep what passes; the logs say all that an event needs.
         default_integrations=False,
-        auto_enabling_integrations=False,
         max_breadcrumbs=0,
         send_default_pii=False,
         send_client_reports=False,
@@ -102,31 +98,22 @@ def check_in(slug: str, run: str, status: str, crontab: str, max_minutes: int) -
         return
     from sentry_sdk.crons import capture_checkin
 
-    capture_checkin(
-        monitor_slug=slug,
-        check_in_id=run.replace("-", ""),
-        status=status,
-        monitor_config={
-            "schedule": {"type": "crontab", "value": crontab},
-            "timezone": "UTC",
-            "checkin_margin": MARGIN_MINUTES,
-            "max_runtime": max_minutes,
-        },
-    )
+    monitor: Any = {"schedule": {"type": "crontab", "value": crontab}, "timezone": "UTC"}
+    monitor |= {"checkin_margin": MARGIN_MINUTES, "max_runtime": max_minutes}
+    capture_checkin(monitor_slug=slug, check_in_id=run.replace("-", ""), status=status, monitor_config=monitor)
 
 
-def scrub(event: "Event", hint: "Hint") -> "Event":
+def scrub(given: Any, hint: Any) -> Any:
     """What of an event is sent: what is listed here, whoever captured it and whatever Sentry adds to it."""
-    given: Any = event
     if given.get("type") == "check_in":
-        return {name: given[name] for name in KEPT_CHECKIN if name in given}  # type: ignore[return-value]
-    kept: Any = {name: given[name] for name in KEPT if name in given}
+        return {name: given[name] for name in KEPT_CHECKIN if name in given}
+    kept = {name: given[name] for name in KEPT if name in given}
     if hint.get(REDACTED):
         kept |= {name: given[name] for name in ("message", "fingerprint") if name in given}
         kept["contexts"] = {name: given["contexts"][name] for name in ("job", "trace") if name in given["contexts"]}
     kept["tags"] = {name: shown(name, value) for name, value in given.get("tags", {}).items() if name in SHOWN}
     kept["exception"] = {"values": [_scrub_exception(each) for each in given.get("exception", {}).get("values", [])]}
-    return kept  # type: ignore[no-any-return]
+    return kept
 
 
 def _scrub_exception(given: Mapping[str, Any]) -> dict[str, Any]:

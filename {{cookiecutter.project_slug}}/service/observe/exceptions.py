@@ -1,8 +1,7 @@
 """What may be seen of an exception: its class and where it passed, and its words where they are the service's own."""
 
 from collections import deque
-from collections.abc import Iterator
-from types import TracebackType
+from traceback import walk_tb
 
 from service.observe.values import text
 
@@ -26,7 +25,8 @@ def describe(error: BaseException) -> str:
     for at, each in enumerate(_chain(error)):
         words = f": {text(str(each), MAX_MESSAGE)}" if name(each) in SPEAKING else ""
         lines.append(f"{'caused by ' if at else ''}{name(each)}{words}")
-        lines += deque((f"  {place}" for place in _places(each.__traceback__)), MAX_PLACES)
+        for frame, number in deque(walk_tb(each.__traceback__), MAX_PLACES):
+            lines.append(f"  {frame.f_globals.get('__name__')}:{number} {frame.f_code.co_name}")
     return "\n".join(lines)
 
 
@@ -42,10 +42,3 @@ def _chain(error: BaseException | None) -> list[BaseException]:
         found.append(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return found
-
-
-def _places(trace: TracebackType | None) -> Iterator[str]:
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        yield f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno} {code.co_name}"
-        trace = trace.tb_next

@@ -79,12 +79,7 @@ class Handler(logging.Handler):
     def __init__(self, descriptor: int, render: Callable[[dict[str, object]], bytes]) -> None:
         super().__init__()
         self._render = render
-        self._pipe = Pipe(
-            descriptor,
-            lambda count: self._render(
-                _event("log lines lost, nobody read them", "error", __name__) | {"count": count}
-            ),
-        )
+        self._pipe = Pipe(descriptor, self._lost)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, and tell of an error."""
@@ -105,6 +100,9 @@ class Handler(logging.Handler):
     def flush(self) -> None:
         """At the end of the process, which may not have long."""
         self._pipe.flush(FLUSH_SECONDS)
+
+    def _lost(self, count: int) -> bytes:
+        return self._render(_event("log lines lost, nobody read them", "error", __name__) | {"count": count})
 
 
 def seen(record: logging.LogRecord) -> tuple[dict[str, object], BaseException | None]:
@@ -153,9 +151,8 @@ def _speaks(record: logging.LogRecord) -> bool:
 
 def _said(record: logging.LogRecord) -> object:
     """A library's text, with what was put into it as type and size; numbers are no payload."""
-    if not record.args or not isinstance(record.msg, str):
+    if not (args := record.args) or not isinstance(record.msg, str):
         return record.msg
-    args = record.args
     put = {name: _put(each) for name, each in args.items()} if isinstance(args, dict) else tuple(map(_put, args))
     try:
         return record.msg % put

@@ -24,10 +24,9 @@ log = structlog.get_logger()
 # Seconds between two looks at the gauges.
 GAUGE_SECONDS = 10.0
 
-# What an event in a job's history counts as.
-SAME = ("accepted", "started", "succeeded", "failed", "cancelled", "crashed")
+# What an event in a job's history counts as, where that is not its own name.
 OTHERS = {"expired": "cancelled", "retrying": "retried", "lost": "crashed", "overdue": "crashed"}
-OUTCOMES = {name: name for name in SAME} | OTHERS
+OUTCOMES = {name: name for name in names.EVENTS} | OTHERS
 ENDS = ("succeeded", "failed", "cancelled")
 # The dead letters whose last attempt crashed, which no event of its own says.
 CRASHED = ("poison", "lost")

@@ -9,14 +9,12 @@ COMMON = ("service", "env", "version")
 JOB = ("task", "queue")
 REQUEST = ("status", "method", "operation")
 
+# What a job comes to, and what waits in a queue and works on it.
+EVENTS = ("accepted", "started", "succeeded", "failed", "cancelled", "retried", "crashed")
+QUEUE = ("depth", "oldest_seconds", "running", "workers", "dead_letters")
+
 COUNTS: Mapping[str, tuple[str, ...]] = {
-    "jobs.accepted": JOB,
-    "jobs.started": JOB,
-    "jobs.succeeded": JOB,
-    "jobs.failed": JOB,
-    "jobs.cancelled": JOB,
-    "jobs.retried": JOB,
-    "jobs.crashed": JOB,
+    **{f"jobs.{event}": JOB for event in EVENTS},
     # A periodic job that beat submitted.
     "schedule.submitted": ("entry",),
     # A publish that failed: the job waits for the reconciler.
@@ -24,19 +22,7 @@ COUNTS: Mapping[str, tuple[str, ...]] = {
     "api.requests": REQUEST,
 }
 
-DISTRIBUTIONS: Mapping[str, tuple[str, ...]] = {
-    "jobs.duration": JOB,
-    "jobs.wait": JOB,
-    "jobs.attempts": JOB,
-    "api.duration": REQUEST,
-}
+DISTRIBUTIONS = {"jobs.duration": JOB, "jobs.wait": JOB, "jobs.attempts": JOB, "api.duration": REQUEST}
 
 # Told by the reconciler's leader alone, so that no process counts what another one counted.
-GAUGES: Mapping[str, tuple[str, ...]] = {
-    "queue.depth": ("queue",),
-    "queue.oldest_seconds": ("queue",),
-    "queue.running": ("queue",),
-    "queue.workers": ("queue",),
-    "queue.dead_letters": ("queue",),
-    "beat.workers": (),
-}
+GAUGES: Mapping[str, tuple[str, ...]] = {f"queue.{each}": ("queue",) for each in QUEUE} | {"beat.workers": ()}

@@ -18,6 +18,8 @@ class Pipe:
 
     def __init__(self, descriptor: int, lost: Callable[[int], bytes]) -> None:
         self._descriptor, self._lost_line = descriptor, lost
+        # None that runs yet: the first line starts one.
+        self._thread = threading.Thread()
         self._begin()
         # A forked child has none of its parent's threads, and its parent writes what its parent was given.
         os.register_at_fork(after_in_child=self._begin)
@@ -25,7 +27,8 @@ class Pipe:
     def put(self, line: bytes) -> None:
         """Leave a line to the thread; never blocks, not even in a signal's handler."""
         if not self._thread.is_alive():
-            self._start()
+            self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+            self._thread.start()
         if self._lines.qsize() >= BACKLOG:
             self._lost += 1
         else:
@@ -41,11 +44,6 @@ class Pipe:
         # Its `put` is one step even to a signal's handler; a queue with a bound of its own is not.
         self._lines: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
         self._lost = 0
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-
-    def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
 
     def _run(self) -> None:
         while True:

@@ -16,7 +16,10 @@ ABOUT_CODE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 
 class Printed:
-    """In place of standard output and error: what is printed is no event, and may be anything, so it is counted."""
+    """In place of standard output and error: what is printed is no event, and may be anything, so it is counted.
+
+    It has no `fileno`: Celery, told to stop, writes past it where it has one, and does not stop where that raises.
+    """
 
     encoding = "utf-8"
 

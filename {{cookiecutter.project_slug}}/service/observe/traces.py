@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 CARRIED = "traceparent"
 FORM = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
-# What is sent of a span, beside its name, its times and ddtrace's own marks: no value of a job, a caller or a row.
+# What is sent of a span, beside its name, its times and ddtrace's own marks: of the values of a job, a caller or a row
+# the hosts that are called, and no other.
 SEEN = (
     *("job_id", "task", "queue", "attempt", "outcome", "http.method", "http.status_code", "http.route", "error.type"),
     *("component", "span.kind", "db.system", "db.row_count", "out.host", "server.address"),
@@ -137,7 +138,10 @@ def _parent(traceparent: str | None, job_id: str = "") -> "Context | None":
 
     # Of any other ddtrace says that it is none, with a traceback.
     if FORM.fullmatch(traceparent or ""):
-        return HTTPPropagator.extract({CARRIED: traceparent})  # type: ignore[no-any-return, no-untyped-call]
+        context: Context = HTTPPropagator.extract({CARRIED: traceparent})  # type: ignore[no-untyped-call]
+        # Whether a request's trace is kept is for the agent's rate to say: the caller may be anybody.
+        context.sampling_priority = context.sampling_priority if job_id else None
+        return context
     return Context(trace_id=UUID(job_id).int) if job_id else None
 
 

@@ -23,8 +23,10 @@ LOOKUP_SECONDS = 2.0
 # So many requests may wait for that at once; names of the others are looked up when they are called, too.
 _lookups = threading.BoundedSemaphore(4)
 
-# Public by the registries, and still doors to what is not: metadata of Azure and of Oracle's cloud, relays of 6to4.
-DOORS = [ipaddress.IPv4Network(text) for text in ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24")]
+# Public by the registries, and still doors to what is not: metadata of Azure and of Oracle's cloud, relays of 6to4, and
+# IBM Cloud's private services.
+SHUT = ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "161.26.0.0/16", "166.8.0.0/14")
+DOORS = tuple(map(ipaddress.IPv4Network, SHUT))
 
 # Of IPv6 one eighth is handed out; in it, tunnels and documentation reach what their inner address says, or nothing.
 UNICAST = ipaddress.IPv6Network("2000::/3")

@@ -7,7 +7,6 @@ and the connection changes nothing (DNS rebinding). The Host header and the cert
 import functools
 import ssl
 import time
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpcore
@@ -51,28 +50,13 @@ class Transport(httpx.BaseTransport):
         """Send one request; the answer's body is still to be read."""
         url = request.url
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        assert isinstance(request.stream, httpx.SyncByteStream)
-        answer = self._pool.handle_request(
-            httpcore.Request(request.method, target, headers=request.headers.raw, content=request.stream)
-        )
-        assert isinstance(answer.stream, Iterable)
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer.stream))
+        asked = httpcore.Request(request.method, target, headers=request.headers.raw, content=request.read())
+        answer = self._pool.handle_request(asked)
+        return httpx.Response(answer.status, headers=answer.headers, content=answer.iter_stream())
 
     def close(self) -> None:
         """Close the connection."""
         self._pool.close()
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, parts: Iterable[bytes]) -> None:
-        self._parts = parts
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._parts
-
-    def close(self) -> None:
-        if hasattr(self._parts, "close"):
-            self._parts.close()
 
 
 class _Network(httpcore.NetworkBackend):
@@ -82,26 +66,19 @@ class _Network(httpcore.NetworkBackend):
         self._deadline = deadline
         self._sockets = httpcore.SyncBackend()
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
+    def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
         try:
             addresses = resolve(host, port, self._deadline.left(CONNECT_SECONDS))
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        for last, address in enumerate(addresses, start=1 - len(addresses)):
+        failed: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in addresses:
             try:
                 connected = self._sockets.connect_tcp(address, port, self._deadline.left(CONNECT_SECONDS))
                 return _Stream(connected, self._deadline)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if not last:
-                    raise
-        raise httpcore.ConnectError(f"{host} has no address")
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failed = error
+        raise failed
 
 
 class _Stream(httpcore.NetworkStream):
@@ -126,9 +103,6 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         secured = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left(CONNECT_SECONDS))
         return _Stream(secured, self._deadline)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
 
 
 @functools.cache

@@ -5,8 +5,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Text, Uuid
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.database import Base, Timestamp, now
-from service.jobs.model import new_id
+from service.database import Base, Timestamp, new_id, now
 
 
 class Message(Base):

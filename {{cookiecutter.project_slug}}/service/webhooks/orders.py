@@ -58,7 +58,7 @@ def redeliver(job_id: str, *, by: str, client: str | None) -> Job:
             said = f"expected a job to be redelivered once in {REDELIVER_SECONDS} s, got: again; see its events"
             raise TooManyRequests(said, retry_after=REDELIVER_SECONDS)
         if client is not None:
-            demand_room(session, row, settings().max_waiting_jobs)
+            demand_room(session, row.client, row.callback_url, settings().max_waiting_jobs)
         last = select(Message.id).where(Message.job_id == row.id).order_by(Message.id.desc()).limit(1)
         message = {"message": session.scalars(last).one()}
         submit(TASK, message, client=WEBHOOK_CLIENT.format(row.client), session=session)

@@ -27,11 +27,9 @@ def of(client: str) -> list[str]:
     """
     found = [secret for whose, secret in _entries() if whose == client]
     if not found:
-        raise NoWebhookSecret(
-            f"expected client {client} to have a webhook secret, got: none; an operator makes one: "
-            f"`webhooks secret --client {client}`",
-            field="callback_url",
-        )
+        said = f"expected client {client} to have a webhook secret, got: none"
+        remedy = f"an operator makes one: `webhooks secret --client {client}`"
+        raise NoWebhookSecret(f"{said}; {remedy}", field="callback_url")
     return found
 
 
@@ -46,4 +44,4 @@ def _entries() -> Iterator[tuple[str, str]]:
         if entry := WEBHOOK_ENTRY.fullmatch(line):
             yield entry[1], entry[2]
         else:
-            log.error("webhook secret left out, expected client/whsec_…", position=position)
+            log.error("webhook secret left out, expected client/whsec_…, whole", position=position)

@@ -49,6 +49,8 @@ app.conf.update(
     task_queues=[broker_queue(name) for name in QUEUES],
     timezone="UTC",
     worker_consumer="service.worker.consumer:JobConsumer",
+    # Whoever reaches the broker could stop a worker, lift its limits, or fill its memory.
+    worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_send_task_events=True,

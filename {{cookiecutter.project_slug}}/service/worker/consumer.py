@@ -7,11 +7,20 @@ from typing import Any
 
 import structlog
 from celery.worker.consumer import Consumer
+from pydantic_core import to_json
 
+from service import refused
+from service.broker.patches import MAX_ELEMENT, MAX_TEXT
 from service.jobs import casualties
-from service.worker.patches import MAX_ELEMENT, MAX_TEXT
 
 log = structlog.get_logger()
+
+# Of the headers, what a doorbell has; and what no call has: limits are its queue's, names of its own choice would be
+# counted in memory for ever, and nothing of this service is stamped.
+DOORBELL, UNHEEDED = {"task", "id", "eta", "durable", "ignore_result"}, {"timelimit", "shadow", "stamped_headers"}
+
+# What may follow the arguments of a call.
+AFTER = {"callbacks", "errbacks", "chain", "chord"}
 
 
 class JobConsumer(Consumer):
@@ -21,6 +30,9 @@ class JobConsumer(Consumer):
         """As Celery's, for whole messages: the others would end the worker, or pass its checks in an older protocol."""
         take = super().create_task_handler(*args, **kwargs)
         return lambda message: take(message) if _whole(message) else self._keep(message, "no task's message")
+
+    def on_send_event_buffered(self) -> None:
+        """They are sent with the turn of each second, and not each by itself."""
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is not what its headers say."""
@@ -36,28 +48,31 @@ class JobConsumer(Consumer):
 
     def _keep(self, message: Any, reason: str) -> None:
         log.error("message refused", reason=reason)
-        kept = (repr(part)[: casualties.MAX_KEPT] for part in (message.headers, message.body[: casualties.MAX_KEPT]))
-        self.app.keeper.report(partial(casualties.keep, reason, *kept), may_drop=True)
+        kept = (repr(part)[: refused.MAX_KEPT] for part in (message.headers, message.body[: refused.MAX_KEPT]))
+        self.app.keeper.report(partial(refused.keep, reason, *kept), may_drop=True)
         message.ack_log_error(log, self.connection_errors)
 
 
 def _whole(message: Any) -> bool:
-    """Whether it is the call of a task, in every part that Celery's own loop looks at."""
+    """Whether it is the call of a task; what is left of it is all that Celery's own loop and the child look at."""
     head = message.headers
+    if head.get("durable"):
+        # A doorbell says that there may be a job, whose row says everything else.
+        head = {name: head[name] for name in DOORBELL & head.keys()}
+        message.body, message.content_type = b"[[], {}, {}]", "application/json"
     try:
-        known = message.content_type == "application/json" and len(message.body) <= MAX_ELEMENT
-        # What a task is called with, and when.
-        shaped = known and [*map(type, message.decode())] == [list, dict, dict]
+        known: Any = message.content_type == "application/json" and len(message.body) <= MAX_ELEMENT
+        # What a task is called with, and what comes after; anything else there would win over the headers.
+        args, kwargs, after = known and message.decode()
+        shaped = [*map(type, (args, kwargs, after))] == [list, dict, dict] and after.keys() <= AFTER
+        # What has too many levels could not be written for the child.
+        to_json([head, args, kwargs], bytes_mode="base64", fallback=repr)
         times = [datetime.fromisoformat(head[name]) for name in ("eta", "expires") if head.get(name) is not None]
         named = all(isinstance(head[name], str) and len(head[name]) <= MAX_TEXT for name in ("task", "id"))
         # Celery's own tasks are for results, of which there are none; one renews itself for ever, as retries < 0 do.
         ours = not head["task"].startswith("celery.") and head.get("retries", 0) in range(1000)
-        soft, hard = head.get("timelimit") or (None, None)
-        # Seconds that a clock can count; others end the worker.
-        limits = [0 < limit < 1e6 for limit in (soft, hard) if limit is not None]
     except Exception:
         # Whatever is odd enough to raise here would raise there.
         return False
-    # Nothing of this service is stamped, and a doorbell has no limits of its own: the task's are what counts.
-    odd = head.get("stamped_headers") or (limits and head.get("durable"))
-    return shaped and named and ours and not odd and all([*limits, *times])
+    message.headers = {name: head[name] for name in head.keys() - UNHEEDED}
+    return shaped and named and ours and all(times)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from service import database
 from service.errors import JobCancelled
 from service.jobs import Job, attempts, submit
+from service.jobs.ending import followed
 from service.queues import PROGRESS_SECONDS
 
 
@@ -21,7 +22,8 @@ class RunningJob:
         self.id = row.id
         self.attempt = row.attempt
         self.row = row
-        self._effects = ExitStack()
+        # Left by the runner, once the task has returned or raised: that commits its transaction, or rolls it back.
+        self.effects = ExitStack()
         self._session: Session | None = None
         self._next: list[tuple[str, Mapping[str, Any], datetime | None]] = []
         self._looked_at = float("-inf")
@@ -33,8 +35,8 @@ class RunningJob:
             JobCancelled: somebody cancelled the job.
             AttemptLost: the job went on without this attempt.
         """
-        if self._may_look() or done == total:
-            self._obey(attempts.progress(self.row, done, total, message))
+        if (self._may_look() or done == total) and attempts.progress(self.row, done, total, message):
+            raise JobCancelled
 
     def log(self, message: str) -> None:
         """Add a line to the job's history, which keeps the last 100 of them and 8 KiB of each.
@@ -50,8 +52,8 @@ class RunningJob:
         Raises:
             JobCancelled, AttemptLost: as for `progress`.
         """
-        if self._may_look():
-            self._obey(attempts.asked_to_stop(self.row))
+        if self._may_look() and attempts.asked_to_stop(self.row):
+            raise JobCancelled
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -60,7 +62,7 @@ class RunningJob:
         Open it last: on SQLite everybody else's writing waits for it.
         """
         if self._session is None:
-            self._session = self._effects.enter_context(database.transaction())
+            self._session = self.effects.enter_context(database.transaction())
         yield self._session
 
     def submit(self, name: str, kwargs: Mapping[str, Any], *, run_at: datetime | None = None) -> None:
@@ -68,27 +70,19 @@ class RunningJob:
         self._next.append((name, kwargs, run_at))
 
     def succeed(self, result: Any) -> None:
-        """Commit the effects, the next jobs and the success.
+        """Write the next jobs and the success, to be committed with the effects.
 
         Raises:
             AttemptLost: as for `progress`; nothing of this attempt is kept then.
         """
-        with self._effects:
-            session = self._session or self._effects.enter_context(database.transaction())
-            for name, kwargs, run_at in self._next:
-                submit(name, kwargs, client=self.row.client, run_at=run_at, session=session)
-            attempts.succeed(session, self.row, result)
-
-    def abandon(self, error: BaseException) -> None:
-        """Roll back whatever `transaction` did."""
-        self._effects.__exit__(type(error), error, error.__traceback__)
+        alone = not (self._next or followed(self.row))
+        session = self._session or self.effects.enter_context(database.transaction(single=alone))
+        for name, kwargs, run_at in self._next:
+            submit(name, kwargs, client=self.row.client, run_at=run_at, session=session)
+        attempts.succeed(session, self.row, result)
 
     def _may_look(self) -> bool:
         if self._session is not None or time.monotonic() - self._looked_at < PROGRESS_SECONDS:
             return False
         self._looked_at = time.monotonic()
         return True
-
-    def _obey(self, cancelled: bool) -> None:
-        if cancelled:
-            raise JobCancelled

@@ -12,7 +12,6 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from service.errors import AttemptLost, JobCancelled, Postpone
 from service.jobs import Job, attempts, casualties
 from service.jobs.attempts import Failure
-from service.jobs.backoff import wait
 
 if TYPE_CHECKING:
     from service.worker.task import DurableTask
@@ -87,7 +86,7 @@ def _seconds(task: "DurableTask", row: Job, error: BaseException) -> float:
     if isinstance(error, Retry) and isinstance(error.when, int | float):
         return max(0.0, float(error.when))
     cause = error.exc if isinstance(error, Retry) else error
-    return max(getattr(cause, "retry_after", None) or 0.0, wait(task.policy, row.failures + 1))
+    return max(getattr(cause, "retry_after", None) or 0.0, task.policy.wait(row.failures + 1))
 
 
 def _failure(error: BaseException) -> Failure:

@@ -18,9 +18,8 @@ def check(task: Task) -> None:
     Raises:
         PolicyError: naming the task, each setting that is wrong, and the remedy.
     """
-    faults = list(_faults(task))
-    if faults:
-        raise PolicyError("\n".join(f"task {task.name}: {fault}" for fault in faults))
+    if faults := [f"task {task.name}: {fault}" for fault in _faults(task)]:
+        raise PolicyError("\n".join(faults))
 
 
 def _faults(task: Task) -> Iterator[str]:

@@ -7,15 +7,20 @@ import time
 from typing import Any
 
 import structlog
+from billiard import pool
 from celery import signals
+from celery.backends.base import DisabledBackend
 
 from service import NAME
+from service.broker import patches
 from service.config import settings
-from service.jobs import casualties, catalogue
+from service.jobs import casualties, catalogue, questions
 from service.jobs.keeper import Keeper
+from service.observe.stacks import Stacks
+from service.ops import growth
 from service.queues import CANCEL_SIGNAL_SECONDS, Queue
-from service.worker import announce, patches, runner
-from service.worker.app import App, configure, load_tasks
+from service.worker import announce, runner
+from service.worker.app import App, configure
 
 log = structlog.get_logger()
 
@@ -39,16 +44,17 @@ def command_line(name: str, queue: Queue) -> list[str]:
 def run(name: str) -> int:
     """Work on one queue until SIGTERM; gives the exit code."""
     app = configure(settings())
-    catalogue.announce(announce.entries(load_tasks()))
+    catalogue.announce(announce.entries())
     queue = settings().queues[name]
     patches.apply()
+    # A child that ends waits 30 s for a parent that listens no more; what it has to say is in its job's row already.
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
+    # There are no results to mark; it would run what a message names as its errbacks, in the worker's own loop.
+    DisabledBackend.mark_as_failure = lambda *_, **__: None
     worker = Worker(name, queue, app)
     worker.keeper.start()
     try:
-        # RabbitMQ keeps a name's control queue for one connection, so there nobody else may have it, or have had it. In
-        # Redis each new name would leave a trace behind.
-        own = f"-{worker.keeper.process.rpartition(':')[2]}" if app.conf.broker_url.startswith("amqp") else ""
-        return int(app.worker_main([*command_line(name, queue), f"--hostname={name}{own}@%h"]) or 0)
+        return int(app.worker_main([*command_line(name, queue), f"--hostname={name}@%h"]) or 0)
     finally:
         worker.keeper.stop()
 
@@ -57,8 +63,10 @@ class Worker:
     """What goes on in the parent beside Celery: the keeper, and the end."""
 
     def __init__(self, name: str, queue: Queue, app: App) -> None:
-        self.keeper = Keeper("worker", name, alive=self._alive, tend=self._tend, on_cancel=self._stop_cancelled)
+        self.keeper = Keeper("worker", name, alive=self._alive, tend=self._tend, on_asked=self._obey)
         self._grace = queue.grace
+        self._stacks = Stacks()
+        growth.listen()
         self._consumer: Any = None
         self._turned_at = time.monotonic()
         self._stop_at: float | None = None
@@ -78,6 +86,8 @@ class Worker:
         self._turned_at = time.monotonic()
         # Celery looks for dead children every 5 seconds, where it is not told; a crashed job need not wait so long.
         self._consumer.pool.maintain_pool()
+        # What Flower is told of tasks.
+        self._consumer._flush_events()
 
     def _alive(self) -> bool:
         """Whether the consumer's loop turns, or has a good reason not to: it connects again, or stops."""
@@ -97,13 +107,15 @@ class Worker:
             # Only now: while the store is away, the keeper comes back here.
             self._handed_back, self._stop_at = True, time.monotonic() + EXIT_SECONDS
 
-    def _stop_cancelled(self) -> None:
-        """A job that was cancelled and does not look is sent the soft limit's signal, and in the end killed."""
+    def _obey(self) -> None:
+        """Say where jobs are that somebody asked about, and stop those that were cancelled and do not look.
+
+        First by the soft limit's signal, in the end by a kill.
+        """
+        questions.answer(self.keeper.process, self._stacks.of)
         for pid, seconds in casualties.cancelled_processes(self.keeper.process):
-            if seconds >= 2 * CANCEL_SIGNAL_SECONDS:
-                _kill([pid], signal.SIGKILL)
-            elif seconds >= CANCEL_SIGNAL_SECONDS:
-                _kill([pid], signal.SIGUSR1)
+            if seconds >= CANCEL_SIGNAL_SECONDS:
+                _kill([pid], signal.SIGKILL if seconds >= 2 * CANCEL_SIGNAL_SECONDS else signal.SIGUSR1)
 
 
 def _in_child(**_: Any) -> None:
@@ -114,4 +126,6 @@ def _in_child(**_: Any) -> None:
 def _kill(pids: list[int], how: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, how)
+            # The number is from a row: of this worker's group it is one of its children, or nobody it may kill.
+            if pid > 1 and pid != os.getpid() and os.getpgid(pid) == os.getpgid(0):
+                os.kill(pid, how)

@@ -15,25 +15,16 @@ from service.worker import outcome, runner
 class JobRequest(Request):
     """Celery's request, whose ends are rows; plain `.delay()` messages end as Celery says."""
 
-    @property
-    def durable(self) -> bool:
-        """Whether the message is a doorbell."""
-        return bool(self.request_dict.get("durable"))
-
-    def revoked(self) -> bool:
-        """A doorbell never is: whoever reaches the broker could silence a job by one that has expired."""
-        return not self.durable and bool(super().revoked())
-
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """The hard limit killed the child; stock Celery would signal the failure twice and forget the job."""
-        if soft or not self.durable:
+        if soft or not self.request_dict.get("durable"):
             super().on_timeout(soft, timeout)
-            return
-        self._end(partial(_timed_out, self.task, self.id, TimeLimitExceeded(timeout)))
+        else:
+            self._end(partial(_timed_out, self.task, self.id, self.worker_pid, TimeLimitExceeded(timeout)))
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """The child died, or raised beyond what the runner catches; a job it had in hand is queued at once."""
-        if not self.durable:
+        if not self.request_dict.get("durable"):
             super().on_failure(exc_info, send_failed_event, return_ok)
             return
         error = exc_info.exception
@@ -51,7 +42,8 @@ class JobRequest(Request):
         self.acknowledge()
 
 
-def _timed_out(task: Any, job_id: str, error: TimeLimitExceeded) -> None:
+def _timed_out(task: Any, job_id: str, pid: int | None, error: TimeLimitExceeded) -> None:
     row = casualties.running(job_id, runner.worker_name)
-    if row is not None:
+    # A second doorbell's process may be killed, too, while another runs the job.
+    if row is not None and row.pid == pid:
         outcome.settle(task, row, error)

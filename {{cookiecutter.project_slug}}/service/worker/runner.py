@@ -51,11 +51,10 @@ def _attempt(task: "DurableTask", row: Job) -> str:
     """Run the function and write down what came of it; gives that in a word."""
     job = task.request.job = RunningJob(row)
     try:
-        outcome.demand_fit(task.function, row.kwargs)
-        result = _json(task.function(**row.kwargs))
-        job.succeed(result)
+        with job.effects:
+            outcome.demand_fit(task.function, row.kwargs)
+            job.succeed(_json(task.function(**row.kwargs)))
     except Exception as error:
-        job.abandon(error)
         return _insist(functools.partial(outcome.settle, task, row, error))
     return "succeeded"
 

@@ -1,12 +1,11 @@
 """The base classes of tasks, with every preset of the policy."""
 
-from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from celery import Task
 from celery.exceptions import Retry
 
-from service.jobs.backoff import wait
 from service.observe import context
 from service.queues import Queue
 from service.worker import runner
@@ -25,36 +24,19 @@ class DurableTask(Task):
     ignore_result = True
     # Celery's own backoff can come to no wait at all; `retry` below has the service's.
     retry_backoff = False
+    # Seconds until SoftTimeLimitExceeded is raised, and until the process is killed; failures that are tried again.
+    soft_time_limit = property(attrgetter("policy.soft_limit"))
+    time_limit = property(attrgetter("policy.hard_limit"))
+    max_retries = property(attrgetter("policy.max_retries"))
+    # The function itself: without Celery's autoretry around it, which would publish a message.
+    function = property(attrgetter("__wrapped__"))
+    # The broker's queue for `.delay()`.
+    queue = property(lambda task: f"{task.app.main}.{task.kind}")
 
     @property
     def policy(self) -> Queue:
         """The numbers of this task's queue."""
         return self.app.queues[self.kind]  # type: ignore[no-any-return]
-
-    @property
-    def function(self) -> Callable[..., Any]:
-        """The function itself: without Celery's autoretry around it, which would publish a message."""
-        return getattr(self, "_orig_run", None) or self.run  # type: ignore[no-any-return]
-
-    @property
-    def queue(self) -> str:
-        """The broker's queue for `.delay()`."""
-        return f"{self.app.main}.{self.kind}"
-
-    @property
-    def time_limit(self) -> float:
-        """Seconds until the process that runs it is killed."""
-        return self.policy.hard_limit
-
-    @property
-    def soft_time_limit(self) -> float:
-        """Seconds until SoftTimeLimitExceeded is raised in it."""
-        return self.policy.soft_limit
-
-    @property
-    def max_retries(self) -> int:
-        """Failures that are tried again."""
-        return self.policy.max_retries
 
     @property
     def job(self) -> RunningJob:
@@ -66,10 +48,8 @@ class DurableTask(Task):
         job = getattr(self.request, "job", None)
         # A message may bring a header of this name.
         if not isinstance(job, RunningJob):
-            raise RuntimeError(
-                f"expected {self.name} to run as a durable job, got: a plain Celery call; "
-                f'use service.jobs.submit("{self.name}", ...)'
-            )
+            remedy = f'use service.jobs.submit("{self.name}", ...)'
+            raise RuntimeError(f"expected {self.name} to run as a durable job, got: a plain Celery call; {remedy}")
         return job
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -84,7 +64,7 @@ class DurableTask(Task):
         if getattr(self.request, "durable", False):
             raise Retry(exc=exc, when=countdown)
         if countdown is None and not options.get("eta"):
-            countdown = wait(self.policy, self.request.retries + 1)
+            countdown = self.policy.wait(self.request.retries + 1)
         return super().retry(*args, exc=exc, countdown=countdown, **options)
 
 

@@ -13,6 +13,7 @@ from service.api.tokens import mint
 from service.jobs import submit
 from service.webhooks import secrets
 from tests.contract.conformance import conform
+from tests.support.page import Page
 from tests.support.stack import Role, Stack, until
 
 CALLERS = {
@@ -114,3 +115,18 @@ def operator(service: Service) -> Iterator[httpx.Client]:
 def job(stores: Stack) -> Make:
     """Make a job of anna's client, which nobody will run; gives its id."""
     return lambda: submit("trials.sleep", {"seconds": 60}, client="shop").id
+
+
+@pytest.fixture
+def page(service: Service) -> Iterator[Page]:
+    """The page, with nobody signed in."""
+    made = Page(service.url)
+    yield made
+    made.client.close()
+
+
+@pytest.fixture
+def inside(page: Page, service: Service) -> Page:
+    """The page, with the operator signed in."""
+    assert page.sign_in(service.tokens["operator"]).status_code == 303
+    return page

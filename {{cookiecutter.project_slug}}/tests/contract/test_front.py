@@ -132,7 +132,7 @@ class TestStart:
 
     def test_the_address_is_taken(self, refusal: Callable[..., str], service: Service) -> None:
         """A port that is taken is said in a sentence."""
-        assert "another process is there" in refusal(PORT=service.url.rpartition(":")[2])
+        assert "Address already in use" in refusal(PORT=service.url.rpartition(":")[2])
 
     def test_a_database_that_was_not_migrated(self, refusal: Callable[..., str], tmp_path: Path) -> None:
         """A database without tables is named with the command that makes them."""

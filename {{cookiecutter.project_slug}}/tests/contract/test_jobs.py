@@ -25,6 +25,40 @@ class TestWatch:
 
 
 class TestMend:
+    def test_dead_letters_are_retried_by_task_and_error(
+        self, anna: httpx.Client, operator: httpx.Client, job: Make
+    ) -> None:
+        """Of the failed jobs those of one task and error are queued again, and each says who did it."""
+        same, other = [job(), job()], [job(), job()]
+        for jobs, error in ((same, "ValueError"), (other, "KeyError")):
+            with transaction() as session:
+                failed = {"state": State.FAILED, "error_type": error, "crashes": 3, "ended_at": datetime.now(UTC)}
+                session.execute(update(Job).where(Job.id.in_(jobs)).values(failed))
+        about = {"task": "trials.sleep", "error": "ValueError"}
+        assert anna.post("/v1/dead-letters/retry", json=about).status_code == 403
+        assert operator.post("/v1/dead-letters/retry", json=about).json() == {"retried": 2}
+        assert operator.post("/v1/dead-letters/retry", json=about).json() == {"retried": 0}
+        for job_id in same:
+            row = operator.get(f"/v1/jobs/{job_id}").json()
+            assert (row["state"], row["error"], row["crashes"], row["ended_at"]) == ("queued", None, 0, None)
+            last = operator.get(f"/v1/jobs/{job_id}/events").json()["events"][-1]
+            assert (last["event"], last["by"]) == ("retried by hand", "ops")
+        assert {anna.get(f"/v1/jobs/{job_id}").json()["state"] for job_id in other} == {"failed"}
+
+    def test_where_a_running_job_is(self, anna: httpx.Client, operator: httpx.Client, job: Make) -> None:
+        """An operator asks where a running job is, and the history says who asked."""
+        path = f"/v1/jobs/{job()}"
+        assert operator.post(f"{path}/stack").status_code == 409
+        with transaction() as session:
+            taken = {"state": State.RUNNING, "started_at": datetime.now(UTC)}
+            session.execute(update(Job).where(Job.id == path[-36:]).values(taken))
+        assert anna.post(f"{path}/stack").status_code == 403
+        assert operator.post(f"{path}/stack").status_code == 200
+        last = operator.get(f"{path}/events").json()["events"][-1]
+        assert (last["event"], last["by"], last["message"]) == ("stack", "ops", None)
+        with transaction() as session:
+            session.execute(update(Job).where(Job.id == path[-36:]).values(state=State.CANCELLED))
+
     def test_cancel_retry_discard_move(self, anna: httpx.Client, operator: httpx.Client, job: Make) -> None:
         """Each verb does what it says from the states that allow it."""
         path = f"/v1/jobs/{job()}"

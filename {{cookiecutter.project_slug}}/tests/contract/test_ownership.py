@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from service.api.contract import operations
+from service.database import new_id
 from service.jobs import query
-from service.jobs.model import new_id
 from tests.contract.conformance import SPECIFICATION
 from tests.contract.conftest import Make
 

@@ -54,6 +54,8 @@ QUERIES = {
     "limit=0": "limit",
     "limit=201": "limit",
     "limit=ten": "limit",
+    "limit=1_0": "limit",
+    "limit=%D9%A3": "limit",
     "limit=": "limit",
     "limit=1&limit=2": "limit",
     f"limit={10**30}": "limit",

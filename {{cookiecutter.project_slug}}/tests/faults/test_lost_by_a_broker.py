@@ -90,6 +90,7 @@ def test_a_redis_that_restarts_in_mid_job_ends_no_worker(stack: Stack, recovered
     assert worker.process.poll() is None
 
 
+@pytest.mark.alone
 @pytest.mark.fault("L5", "apply_async blocks for seconds to for ever, and the API with it")
 @pytest.mark.fault("S20", "publishing to a frozen Redis blocks over 60 s")
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])

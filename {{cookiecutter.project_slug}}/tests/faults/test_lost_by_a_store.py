@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -59,7 +59,7 @@ def test_a_job_that_this_worker_does_not_know_waits_for_one_that_does(stack: Sta
 def test_arguments_that_no_longer_fit_are_a_dead_letter_that_can_be_retried(stack: Stack) -> None:
     with database.transaction() as session:
         row = submit("trials.echo", {"value": "x"}, session=session)
-        row.kwargs = {"old_name": "x"}
+        session.execute(update(Job).where(Job.id == row.id).values(kwargs={"old_name": "x"}))
     stack.start("worker", "fast")
     (done,) = stack.ended(row.id)
     assert (done.state, done.error_type, done.attempt) == (State.FAILED, "arguments", 1)

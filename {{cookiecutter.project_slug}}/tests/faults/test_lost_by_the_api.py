@@ -84,6 +84,7 @@ def test_requests_under_way_when_the_api_is_killed_are_sent_again_and_make_one_j
     measured(f"{len(ids)} orders, {len(ids) - answered} of them unanswered, {made - answered} of these committed")
 
 
+@pytest.mark.alone
 @pytest.mark.fault("L5", "apply_async blocks for seconds to for ever, and the request with it")
 @pytest.mark.parametrize("how", ["stopped", "frozen", "unreachable"])
 def test_a_broker_that_goes_away_under_load_fails_no_request_and_delays_none(

@@ -11,13 +11,13 @@ from local.broker import Broker
 from service.jobs import State
 from tests.integration.test_commands import command
 from tests.support.front import Front
-from tests.support.stack import Stack, until
+from tests.support.stack import Stack, free_port, until
 from tests.support.table import Recovered
 
 
 @pytest.mark.fault("L3", "rediss:// works; a fail-over loses what was not replicated")
 def test_jobs_survive_a_primary_that_dies_and_a_replica_that_takes_its_name(stack: Stack, recovered: Recovered) -> None:
-    replica = Broker(stack.directory / "replica")
+    replica = Broker(stack.directory / "replica", free_port())
     with replica, Front(stack.broker.port) as front:
         with redis.Redis(port=replica.port) as client:
             client.replicaof("127.0.0.1", str(stack.broker.port))

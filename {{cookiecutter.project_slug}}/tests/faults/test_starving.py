@@ -7,6 +7,7 @@ import time
 import pytest
 from sqlalchemy import make_url
 
+from local.broker import HOST
 from service.jobs import State, query
 from tests.integration.test_commands import command
 from tests.support.front import Front
@@ -94,7 +95,7 @@ def test_an_idle_stack_makes_less_than_one_query_a_second(stack: Stack) -> None:
     if "sqlite" in stack.environment["DATABASE_URL"]:
         pytest.skip("there is no connection to SQLite that could be counted")
     url = make_url(stack.environment["DATABASE_URL"])
-    with Front(url.port or 5432) as front:
+    with Front(url.port or 5432, host=url.host or HOST) as front:
         counted = url.set(host="127.0.0.1", port=front.port).render_as_string(hide_password=False)
         for words in (("worker", "fast"), ("worker", "slow"), ("beat",)):
             stack.start(*words, HEARTBEAT_SECONDS="10", DATABASE_URL=counted)

@@ -116,8 +116,9 @@ def slow_messages() -> Iterator[Callable[[], bool]]:
     def storing() -> bool:
         with engine().execution_options(standalone=True).connect() as connection:
             if not sqlite:
-                asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-                return bool(connection.exec_driver_sql(asleep).scalar())
+                asleep = "wait_event = 'PgSleep' AND datname = current_database()"
+                count = f"SELECT count(*) FROM pg_stat_activity WHERE {asleep}"
+                return bool(connection.exec_driver_sql(count).scalar())
             connection.exec_driver_sql("PRAGMA busy_timeout = 500")
             try:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")

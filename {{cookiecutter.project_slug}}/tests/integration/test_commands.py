@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import update
 
 from service import NAME, database
-from service.jobs import Job
+from service.jobs import Job, history
 from service.queues import QUEUES
 from tests.support.stack import ROOT, Stack, until
 
@@ -44,7 +44,33 @@ def test_a_job_that_fails_is_exit_code_1_and_a_dead_letter(running: Stack) -> No
     assert answer(running, "jobs", "retry", letter["id"])["state"] == "queued"
     until(lambda: answer(running, "jobs", "show", letter["id"])["attempt"] == 2)
     until(lambda: answer(running, "jobs", "show", letter["id"])["state"] == "failed")
+    assert answer(running, "jobs", "retry-all", "trials.broken", "ValueError")["retried"] == 1
+    until(lambda: answer(running, "jobs", "show", letter["id"])["attempt"] == 3)
+    until(lambda: answer(running, "jobs", "show", letter["id"])["state"] == "failed")
     assert answer(running, "jobs", "discard", letter["id"])["state"] == "cancelled"
+
+
+def test_what_others_wrote_moves_no_cursor_of_the_operators_terminal(stack: Stack) -> None:
+    odd = "\x1b]52;c;aGFjaw==\x07\x1b[2J\x9b1A\r\nnext"
+    row = stack.submit("trials.broken")
+    with database.transaction() as session:
+        history.record(session, row, "log", odd)
+        about = {"state": "failed", "error_type": odd, "error_message": odd, "traceback": f"first\n{odd}"}
+        session.execute(update(Job).where(Job.id == row.id).values(about))
+    for words in (("jobs", "show", row.id), ("jobs", "list", "--state", "failed")):
+        said = command(stack, *words).stdout
+        assert r"\x1b]52;c;aGFjaw==\x07" in said, said
+        assert not {each for each in said if not each.isprintable()} - {"\n"}, said
+    said = command(stack, "queues", "pause", odd).stderr
+    assert r"\x1b]52;c;aGFjaw==\x07" in said
+    assert not {each for each in said if not each.isprintable()} - {"\n"}, said
+
+
+def test_a_redis_that_is_away_is_told_by_the_variable_that_names_it(running: Stack) -> None:
+    done = command(running, "check", REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert "expected a Redis at REDIS_URL, got: ConnectionError" in done.stderr
+    assert "correct REDIS_URL" in done.stderr
 
 
 def test_what_is_refused_says_what_was_expected_and_what_to_do(running: Stack) -> None:
@@ -66,6 +92,13 @@ def test_wrong_usage_and_wrong_settings_are_exit_code_2(running: Stack) -> None:
     assert wrong.returncode == 2
     assert "BROKER_URL: expected a value" in wrong.stderr
     assert "PORT: " in wrong.stderr
+
+
+def test_a_password_that_flower_would_cut_is_refused(running: Stack) -> None:
+    done = command(running, "flower", FLOWER_PASSWORD="a,hunter2", FLOWER_PORT="0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("FLOWER_PASSWORD: expected none of")
+    assert "hunter2" not in done.stderr
 
 
 def test_queues_are_listed_with_their_workers_paused_and_resumed(running: Stack) -> None:

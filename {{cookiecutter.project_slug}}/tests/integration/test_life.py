@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.errors import WrongState
-from service.jobs import State, doorbell, operate, submit
+from service.jobs import State, doorbell, operate, query, submit
 from tests.support.stack import Stack, until
 
 
@@ -85,3 +85,14 @@ def test_a_step_submits_the_next_one_with_its_own_success(running: Stack) -> Non
 def test_a_result_that_cannot_be_kept_fails_the_job_with_that_reason(running: Stack, what: str) -> None:
     (done,) = running.ended(running.submit("trials.returns", what=what).id)
     assert (done.state, done.error_type) == (State.FAILED, "result")
+
+
+def test_a_running_job_says_where_it_is(running: Stack) -> None:
+    row = running.submit("trials.sleep", seconds=20)
+    until(lambda: running.job(row.id).state is State.RUNNING)
+    operate.ask_stack(row.id, by="test", client=None)
+    told = until(lambda: [event for event in query.events(row.id, None) if event.event == "stack" and event.message])
+    assert [event.by for event in told] == ["test"]
+    assert "trials.py" in (told[0].message or "")
+    assert "in sleep" in (told[0].message or "")
+    operate.cancel(row.id, by="test", client=None)

@@ -105,6 +105,15 @@ class TestTraces:
         until(lambda: wanted <= {_summary(span) for span in _named(traces.spans(), "api.request")})
         assert not [span for span in traces.spans() if "health" in span["resource"]]
 
+    def test_whether_a_trace_is_kept_is_not_for_its_caller_to_say(self, traces: Traces, traced: Desk) -> None:
+        trace_id = "5bf92f3577b34da6a3ce929d0e0e4736"
+        with traced.api.client() as client:
+            sent = {"traceparent": f"00-{trace_id}-00f067aa0ba902b7-00", "Authorization": "Bearer x"}
+            assert client.get("/v1/queues", headers=sent).status_code == 401
+        (span,) = until(lambda: _named(traces.spans(trace_id), "api.request"), seconds=30)
+        # What the agent's own rate says, which is to keep all.
+        assert span["metrics"]["_sampling_priority_v1"] == 1
+
     @pytest.mark.parametrize(("task", "attempts"), [("trials.flaky", ["1", "2"]), ("trials.deadly", ["2"])])
     def test_attempts_of_a_job_that_nobody_asked_for_share_a_trace(
         self, traces: Traces, traced: Desk, task: str, attempts: list[str]

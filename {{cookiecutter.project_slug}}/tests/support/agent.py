@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from local.broker import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 DATAGRAM = re.compile(r"(?P<name>[a-z._]+):(?P<value>[0-9.e-]+)\|(?P<kind>c|d|g)\|#(?P<tags>\S+)\n")

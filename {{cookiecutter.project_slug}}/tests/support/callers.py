@@ -15,7 +15,7 @@ from tests.support.stack import Role, Stack, free_port, until
 
 # Seconds that a caller waits for an answer, and after it got none.
 PATIENCE = 20.0
-PAUSE_AWAY = 0.2
+PAUSE_AWAY = 1.0
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,7 @@ class Server:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Be that application."""
-        body, message = b"", await receive()
-        if scope["type"] == "lifespan":
-            self.loop = asyncio.get_running_loop()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
+        self.loop, body, message = asyncio.get_running_loop(), b"", await receive()
         while message["type"] == "http.request":
             body += message["body"]
             if not message["more_body"]:

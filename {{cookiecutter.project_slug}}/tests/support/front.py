@@ -7,14 +7,15 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from local.broker import HOST, free_port
+from local.broker import HOST
+from tests.support.ports import free_port
 
 
 class Front:
-    """Passes connections on to `target`, a port on this machine."""
+    """Passes connections on to `target`, a port of `host`."""
 
-    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
-        self.target, self.port = target, free_port()
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None, *, host: str = HOST) -> None:
+        self.target, self.port, self._host = target, free_port(), host
         # How often a client said something; a statement or a command is said at once.
         self.requests = 0
         self._tls = tls
@@ -64,7 +65,7 @@ class Front:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            upstream, downstream = await asyncio.open_connection(HOST, self.target)
+            upstream, downstream = await asyncio.open_connection(self._host, self.target)
             self._open |= {writer, downstream}
             await asyncio.gather(self._ask(reader, downstream), self._pass(upstream, writer))
             self._open -= {writer, downstream}

@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
@@ -9,10 +11,15 @@ from service import database
 
 COMMAND = "TEST_DATABASE_RESTART"
 
-restartable = pytest.mark.skipif(
-    not {"TEST_DATABASE_URL", COMMAND} <= os.environ.keys(),
-    reason=f"needs TEST_DATABASE_URL, and {COMMAND}, the command that restarts this PostgreSQL",
-)
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+def restartable(test: Test) -> Test:
+    """Run a test where it can restart the server, and while no other test uses that."""
+    away = not {"TEST_DATABASE_URL", COMMAND} <= os.environ.keys()
+    reason = f"needs TEST_DATABASE_URL, and {COMMAND}, the command that restarts this PostgreSQL"
+    marked: Test = pytest.mark.alone(pytest.mark.skipif(away, reason=reason)(test))
+    return marked
 
 
 def restart() -> None:

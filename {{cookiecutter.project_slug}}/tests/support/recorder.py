@@ -85,7 +85,7 @@ class Recorder(Listener):
 class Slack(Recorder):
     """A channel of Slack's, as far as announcements use it; what it would refuse is refused."""
 
-    token, channel = "xoxb-not-for-others", "C0DEPLOYS"
+    token, channel, bot = "xoxb-not-for-others", "C0DEPLOYS", "B0DEPLOYS"
 
     def __init__(self, page_size: int = 100) -> None:
         super().__init__(self._slack)
@@ -134,12 +134,15 @@ class Slack(Recorder):
                 return False
         return True
 
+    def _auth_test(self, call: Call) -> dict[str, Any]:
+        return {"bot_id": self.bot, "user_id": "U0DEPLOYS"}
+
     def _chat_postMessage(self, call: Call) -> dict[str, Any]:  # noqa: N802 - Slack's name
         ts = f"17{next(self._clock):08}.000100"
         thread = call.body.get("thread_ts")
         if thread and not any(each["ts"] == thread for each in self.messages):
             return {"error": "thread_not_found"}
-        self.messages.append({**call.body, "ts": ts})
+        self.messages.append({**call.body, "bot_id": self.bot, "ts": ts})
         return {"ts": ts, "channel": self.channel}
 
     def _chat_update(self, call: Call) -> dict[str, Any]:

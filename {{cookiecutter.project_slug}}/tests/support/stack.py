@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 
 import sqlalchemy
 
-from local.broker import Broker, free_port
+from local.broker import Broker
 from service import config, database, schema
 from service.jobs import Job, doorbell, query, submit
 from service.jobs.doorbell import Bell
-from service.jobs.model import ENDED, RefusedMessage
+from service.jobs.model import ENDED
+from service.refused import RefusedMessage
 from tests.support import pristine
 from tests.support.effects import EFFECTS
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 T = TypeVar("T")
@@ -74,7 +76,7 @@ class Stack:
 
     def __init__(self, directory: Path, database_url: str | None = None, **environment: str) -> None:
         self.directory = directory
-        self.broker = Broker(directory / "broker")
+        self.broker = Broker(directory / "broker", free_port())
         self.roles: list[Role] = []
         self._before = dict(os.environ)
         self.environment = {

@@ -1,12 +1,28 @@
 """The table at the end of `make faults`: each fault, what stock Celery does, what this service did, and how fast."""
 
 from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
 
 import pytest
 
 Recovered = Callable[[float], None]
 Measured = Callable[[str], None]
-ROWS: list[tuple[str, str, str, str, str, str]] = []
+
+
+class Row(NamedTuple):
+    """What became of one fault; rows sort by the line, and then as their tests stand in the files."""
+
+    letter: str
+    number: int
+    place: tuple[str, int]
+    test: str
+    outcome: str
+    stock: str
+    seconds: str
+    words: str
+
+
+ROWS: list[Row] = []
 
 
 @pytest.fixture
@@ -22,18 +38,24 @@ def measured(record_property: Callable[[str, object], None]) -> Measured:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep a row of each test that names its line."""
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the report say which lines its test names: it goes to another process, and the test does not."""
     report = yield
-    for marker in item.iter_markers("fault") if call.when == "call" else ():
-        sentence = item.name.removeprefix("test_").replace("_", " ").partition("[")[0]
-        outcome = "held" if report.passed else "skipped" if report.skipped else "BROKE"
-        said = dict(item.user_properties)
-        seconds, words = str(said.get("recovered", "")), str(said.get("measured", ""))
-        ROWS.append((marker.args[0], sentence, marker.args[1], outcome, seconds, words))
+    report.user_properties += [("fault", marker.args) for marker in item.iter_markers("fault")]
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep a row of each line that a test names, once it has run or could not begin."""
+    if report.when != "call" and (report.when != "setup" or report.passed):
+        return
+    outcome = "held" if report.passed else "skipped" if report.skipped else "BROKE"
+    file, line, name = report.location
+    said = dict(report.user_properties)
+    lines: list[Any] = [value for kind, value in report.user_properties if kind == "fault"]
+    for fault, stock in lines:
+        seconds, words = str(said.get("recovered", "")), str(said.get("measured", ""))
+        ROWS.append(Row(fault[0], int(fault[1:]), (file, line or 0), name, outcome, stock, seconds, words))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -41,8 +63,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not ROWS:
         return
     terminalreporter.section("faults")
-    for line, sentence, stock, outcome, seconds, words in sorted(ROWS, key=lambda row: (row[0][0], int(row[0][1:]))):
-        terminalreporter.write_line(f"{line:<4} {outcome:<6} {seconds and seconds + ' s':>7}  {sentence}")
-        terminalreporter.write_line(f"{'':20} stock Celery: {stock}")
-        if words:
-            terminalreporter.write_line(f"{'':20} measured: {words}")
+    for row in sorted(ROWS):
+        sentence = row.test.removeprefix("test_").replace("_", " ").partition("[")[0]
+        line, seconds = f"{row.letter}{row.number}", row.seconds and f"{row.seconds} s"
+        terminalreporter.write_line(f"{line:<4} {row.outcome:<7} {seconds:>6}  {sentence}")
+        terminalreporter.write_line(f"{'':20} stock Celery: {row.stock}")
+        if row.words:
+            terminalreporter.write_line(f"{'':20} measured: {row.words}")

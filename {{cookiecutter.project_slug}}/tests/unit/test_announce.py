@@ -156,6 +156,17 @@ def test_a_message_is_found_among_the_newest_200_and_no_further(slack: Slack) ->
     ]
 
 
+def test_a_message_of_another_app_is_none_of_ours_whatever_its_metadata_say(slack: Slack) -> None:
+    payload = {"service": "desk", "version": NEW, "environments": []}
+    metadata = {"event_type": "release_announced", "event_payload": payload}
+    others = {"bot_id": "B0OTHERS", "ts": "1600000000.000100", "text": "theirs", "metadata": metadata}
+    slack.messages.append(dict(others))
+    told(slack, released(), "started", "succeeded")
+    theirs, ours = slack.tops
+    assert theirs == others
+    assert ours["text"] == "*desk bbbbbbbb*: staging done"
+
+
 def test_other_services_and_versions_have_messages_of_their_own(slack: Slack) -> None:
     for other in (released(), released(service="till"), released(version=OLD, before=NEW)):
         announcer(slack, other).started()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.announce import Announcer
-from local.broker import free_port
+from tests.support.ports import free_port
 from tests.support.recorder import Recorder, Slack, status, well
 from tests.support.releases import job, released
 from tests.unit import test_announce, test_announce_channels

@@ -1,12 +1,15 @@
 """Tokens and the entries that stand for them."""
 
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from service.api.keyring import Keyring
-from service.api.tokens import MalformedEntries, digest, mint, read
+from service.api.tokens import OWN, MalformedEntries, digest, mint, read
+from service.cli.jobs import OPERATOR
+from service.jobs.submit import INTERNAL
 
 HASH = digest("secret")
 
@@ -80,6 +83,13 @@ def test_a_token_is_good_until_the_end_of_its_last_day(days: int, good: bool) ->
     assert (Keyring(entry).find(token) is not None) is good
 
 
+def test_a_pipe_is_no_file_of_entries(tmp_path: Path) -> None:
+    """It is read with each request, which would wait for whoever writes."""
+    os.mkfifo(path := tmp_path / "tokens")
+    with pytest.raises(MalformedEntries, match="API_TOKENS_FILE: expected a file of entries, got: none"):
+        Keyring(path=path)
+
+
 def test_a_file_adds_to_what_is_given(tmp_path: Path) -> None:
     """Entries of the environment and of the file are both in force."""
     (one, given), (other, filed) = mint("shop", ["jobs:read"]), mint("crm", ["jobs:read"])
@@ -95,3 +105,13 @@ def test_mint_refuses_what_could_not_be_read_again(client: str) -> None:
     """A client's name cannot break out of its entry."""
     with pytest.raises(MalformedEntries):
         mint(client, ["jobs:read"])
+
+
+@pytest.mark.parametrize("client", OWN)
+def test_the_service_keeps_some_names_for_itself(client: str) -> None:
+    """A client called beat could take the keys of the schedule's runs before beat does."""
+    with pytest.raises(MalformedEntries, match="expected another client than beat, deploy, internal, operator"):
+        mint(client, ["jobs:read"])
+    with pytest.raises(MalformedEntries, match="entry 1: expected another client"):
+        Keyring(f"{client}/jobs:read/{HASH}")
+    assert {INTERNAL, OPERATOR} < set(OWN)

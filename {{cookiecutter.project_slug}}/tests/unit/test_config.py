@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from standardwebhooks import Webhook
 
 from service.config import Settings, WrongSettings, read
 
@@ -33,10 +34,93 @@ def test_all_faults_are_named_at_once_and_no_value_is_repeated() -> None:
         )
     message = str(caught.value)
     assert [line.partition(":")[0] for line in message.splitlines()] == [
-        "QUEUE_SLOW_PREFETCH", "DATABASE_URL", "BROKER_URL", "PORT", "LOG_LEVEL",
+        "DATABASE_URL", "BROKER_URL", "PORT", "LOG_LEVEL", "QUEUE_SLOW_PREFETCH",
     ]  # fmt: skip
     assert "a database is no broker" in message
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("{scheme}:/svc:hunter2@store/1", id="a slash too few"),
+        pytest.param("svc:hunter2@store/1", id="no scheme"),
+        pytest.param("host=store password=hunter2", id="libpq's other way"),
+        pytest.param("hunter2@store://x", id="a scheme that is none"),
+        pytest.param("{scheme}://svc:hunter2/more@store/1", id="slash"),
+        pytest.param("{scheme}://svc:hunter2#more@store/1", id="hash"),
+        pytest.param("{scheme}://svc:hunter2?more@store/1", id="question mark"),
+        pytest.param("{scheme}://svc:more@hunter2@store/1", id="at"),
+        pytest.param("{scheme}://svc:more@hunter2/x@store/1", id="at and slash"),
+        pytest.param("{scheme}://svc:12/hunter2@store/1", id="a port at first sight"),
+        pytest.param("{scheme}://svc:more[hunter2@store/1", id="bracket"),
+        pytest.param("{scheme}://svc:more@store:hunter2/1", id="no port"),
+        pytest.param("{scheme}://svc:more@store:70000/1", id="a port too high"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [("DATABASE_URL", "postgresql"), ("BROKER_URL", "redis"), ("BROKER_URL", "amqp"), ("REDIS_URL", "redis")],
+)
+def test_a_mistyped_url_is_refused_before_anybody_takes_its_password_for_a_host(
+    name: str, scheme: str, url: str
+) -> None:
+    with pytest.raises(WrongSettings, match=f"^{name}: expected one of [^;]+, got: [^;]+; ") as caught:
+        read(GOOD | {name: url.format(scheme=scheme)})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://u:p%40%2Fss:w%23@store:5432/x?sslmode=require&options=-c%20a%3Db"),
+        ("DATABASE_URL", "postgresql://u:p@/x?host=/cloudsql/project:region:name"),
+        ("DATABASE_URL", "postgresql://u:p@[2001:db8::1]:5432/x"),
+        ("DATABASE_URL", "postgres://one,two/x"),
+        ("BROKER_URL", "amqp://u:p@one:5672//;amqp://u:p@two:5672//"),
+        ("BROKER_URL", "amqps://u:p@one;amqps://u:p@two"),
+        ("BROKER_URL", "rediss://:p@store:6380/0?ssl_cert_reqs=required"),
+        ("REDIS_URL", "redis://127.0.0.1"),
+    ],
+)
+def test_a_url_that_all_read_alike_is_taken(name: str, url: str) -> None:
+    assert read(GOOD | {name: url})
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://u:p@store/x?passwrd=hunter2"),
+        ("BROKER_URL", "redis://:p@store/0?passwrd=hunter2"),
+        ("BROKER_URL", "redis://:p@store/0?socket_timeout=hunter2"),
+        ("BROKER_URL", "rediss://:p@store/0?ssl_cert_reqs=hunter2"),
+        ("BROKER_URL", "amqp://u:p@store//?heartbeat=hunter2"),
+        ("REDIS_URL", "redis://:p@store/0?passwrd=hunter2"),
+        ("REDIS_URL", "redis://:p@store/0?db=hunter2"),
+    ],
+)
+def test_an_option_that_no_driver_knows_is_refused_with_all_else_and_not_repeated(name: str, url: str) -> None:
+    with pytest.raises(WrongSettings, match=f"(?m)^{name}: expected .* options that its driver knows, got: ") as caught:
+        read(GOOD | {name: url, "PORT": "99999"})
+    assert "PORT: " in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_path_of_sqlite_may_hold_any_character() -> None:
+    assert read(GOOD | {"DATABASE_URL": "sqlite:////a/b@c:d#e.db", "ENVIRONMENT": "test"})
+
+
+@pytest.mark.parametrize("padding", ["", "="])
+def test_a_webhook_secret_of_which_a_letter_is_missing_is_refused_and_all_others_can_sign(padding: str) -> None:
+    for letters in range(32, 87):
+        secret = f"whsec_{'A' * letters}{padding}"
+        if letters % 4 != 1:
+            assert read(GOOD | {"WEBHOOK_SECRETS": f"shop/{secret}"})
+            assert Webhook(secret)
+            continue
+        with pytest.raises(WrongSettings, match="entry 2: expected client/whsec_") as caught:
+            read(GOOD | {"WEBHOOK_SECRETS": f"shop/whsec_{'B' * 32},shop/{secret}"})
+        assert "AAAA" not in str(caught.value)
 
 
 def test_a_queue_is_overridden_by_its_variable_and_an_unknown_one_is_refused() -> None:

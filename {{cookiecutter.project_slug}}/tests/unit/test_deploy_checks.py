@@ -58,7 +58,7 @@ def add(repository: Path, statement: str, comment: str = "") -> None:
 def test_a_tree_with_changes_is_refused_by_their_names(repository: Path) -> None:
     checks.demand_clean_tree()
     (repository / "notes.txt").write_text("not committed")
-    with pytest.raises(Refused, match=r"got: changes in notes\.txt; commit them, or put them aside"):
+    with pytest.raises(Refused, match=r"got: changes in notes\.txt; put them aside \(keys"):
         checks.demand_clean_tree()
 
 

@@ -36,6 +36,8 @@ def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param("100.100.100.200", id="Alibaba's metadata"),
         pytest.param("168.63.129.16", id="Azure's metadata"),
         pytest.param("192.0.0.192", id="Oracle's metadata"),
+        pytest.param("161.26.0.10", id="IBM Cloud's name server"),
+        pytest.param("166.9.16.60", id="IBM Cloud's private services"),
         pytest.param("[fd00:ec2::254]", id="Amazon's metadata over IPv6"),
         pytest.param("2130706433", id="decimal"),
         pytest.param("0x7f000001", id="hexadecimal"),

@@ -3,7 +3,7 @@
 import time
 from uuid import UUID
 
-from service.jobs.model import new_id
+from service.database import new_id
 
 
 def test_an_id_is_a_uuid_of_version_7_and_sorts_after_older_ones() -> None:

@@ -56,6 +56,11 @@ def kustomization(text: str) -> Iterator[str]:
     yield from taken
 
 
+def scaled(text: str) -> Iterator[str]:
+    """The workers of which KEDA says how many there are."""
+    return _queues(file.removesuffix(".yaml") for file in yaml.safe_load(text)["resources"])
+
+
 def counts(text: str) -> Iterator[str]:
     """How many of a role run on ECS; the stack's file has the same object in what it prints."""
     (found,) = re.findall(r'"counts": (\{[^{}]*\})', text.replace("${Workers}", "1"))
@@ -90,6 +95,7 @@ PLACES: dict[str, Names] = {
     "deploy/ecs/*.json": counts,
     "deploy/kubernetes/base/accounts.yaml": accounts,
     "deploy/kubernetes/base/kustomization.yaml": kustomization,
+    "deploy/kubernetes/keda/kustomization.yaml": scaled,
     "deploy/kubernetes/overlays/*/replicas.yaml": deployments,
     ".github/workflows/deploy.yml": workflow,
     ".gitlab/deploy.yml": pipeline,
@@ -108,6 +114,16 @@ def test_every_queue_has_a_deployment_where_there_are_some() -> None:
     files = sorted((ROOT / "deploy" / "kubernetes" / "base").glob("worker-*.yaml"))
     found = {path.stem: [*deployments(path.read_text())] for path in files}
     assert found == ({f"worker-{queue}": [queue] for queue in sorted(QUEUES)} if files else {})
+
+
+def test_keda_asks_about_each_queue_for_its_own_worker() -> None:
+    for path in sorted((ROOT / "deploy" / "kubernetes" / "keda").glob("worker-*.yaml")):
+        made = yaml.safe_load(path.read_text())
+        names = {path.stem, made["metadata"]["name"], made["spec"]["scaleTargetRef"]["name"]}
+        names.add(made["metadata"]["labels"]["app.kubernetes.io/component"])
+        asked = re.findall(r"queue = '(.+?)'", made["spec"]["triggers"][0]["metadata"]["query"])
+        assert [names] == [{f"worker-{queue}"} for queue in asked]
+        assert asked[0] in QUEUES
 
 
 def test_every_queue_is_deployed_before_what_sends_to_it() -> None:

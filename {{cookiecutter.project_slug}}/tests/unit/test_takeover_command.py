@@ -130,3 +130,13 @@ def test_the_readme_shows_what_it_prints(tmp_path: Path) -> None:
     shown = [line for line in excerpt[1].splitlines() if line != "..."]
     assert len(shown) > 5
     assert [line for line in shown if line not in (done.stdout + done.stderr).splitlines()] == []
+
+
+def test_names_that_somebody_chose_move_no_cursor(tmp_path: Path) -> None:
+    odd = "\x1b]52;c;aGFjaw==\x07\x9b2J"
+    (tmp_path / f"{odd}.py").write_text(GOOD.replace("base=FastTask", ""))
+    (tmp_path / f"{odd}-open.py").write_text("x = (")
+    done = check(".", cwd=tmp_path)
+    for said in (done.stdout, done.stderr):
+        assert r"\x1b]52;c;aGFjaw==\x07\x9b2J" in said
+        assert not {each for each in said if not each.isprintable()} - {"\n"}, said

@@ -95,3 +95,14 @@ def second(self: FastTask, after: str) -> None:
     """Follow the first, of which the books know by the argument."""
     with chore(self):
         pass
+
+
+@app.task(base=SlowTask, bind=True)
+def hoard(self: SlowTask, seconds: float) -> int:
+    """Keep more and more, a tenth of a megabyte in a tenth of a second."""
+    kept: list[bytes] = []
+    for _ in range(int(seconds * 10)):
+        kept.append(bytes(100_000))
+        self.job.check_cancelled()
+        time.sleep(0.1)
+    return len(kept)

@@ -33,6 +33,12 @@ def echo(self: FastTask, value: str) -> str:
     return value
 
 
+@app.task(base=FastTask)
+def linger(seconds: float) -> None:
+    """Take a while, as a job or as a plain call."""
+    time.sleep(seconds)
+
+
 @app.task(base=SlowTask, bind=True)
 def sleep(self: SlowTask, seconds: float) -> str:
     """Take a while, and look at nothing."""

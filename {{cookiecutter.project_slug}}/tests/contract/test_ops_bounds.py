@@ -1,0 +1,81 @@
+"""What the operator's page may cost the API beside it."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+from starlette.types import Message, Receive, Scope, Send
+
+from service.database import engine, standalone
+from service.jobs import State, submit
+from service.ops import room, store
+from service.ops.room import PAGES_AT_ONCE, Room
+from tests.contract.conftest import Make
+from tests.support.page import Page, change
+from tests.support.stack import Stack, until
+
+LOCKED_OUT = text("select count(*) from pg_locks where not granted and relation = 'jobs'::regclass")
+
+
+def test_few_pages_are_made_at_once(stores: Stack, inside: Page) -> None:
+    """Each takes a connection, of which the API keeps most for itself."""
+    if not stores.environment["DATABASE_URL"].startswith("postgresql"):
+        pytest.skip("SQLite lets nobody who reads wait")
+    with ThreadPoolExecutor(3 * PAGES_AT_ONCE) as browsers, standalone() as onlooker:
+        with engine().connect() as holder, holder.begin():
+            holder.execute(text("lock table jobs in access exclusive mode"))
+            asked = [browsers.submit(inside.get, "/ops/jobs?text=needle") for _ in range(3 * PAGES_AT_ONCE)]
+            until(lambda: onlooker.scalar(LOCKED_OUT) >= PAGES_AT_ONCE)
+            # One page more would be waiting at once: all were asked for together.
+            seen = {onlooker.scalar(LOCKED_OUT) for _ in range(200)}
+        answers = {browser.result().status_code for browser in asked}
+    assert (max(seen), answers) == (PAGES_AT_ONCE, {200})
+
+
+def test_a_text_is_looked_for_at_the_beginning_of_large_arguments(inside: Page) -> None:
+    """And the page says so, where it finds nothing."""
+    room_left = store.SEARCHED - len('{"value": "needle"}')
+    near, far = ("x" * length + "needle" for length in (room_left, room_left + 100))
+    made = [submit("trials.echo", {"value": value}, client="haystack") for value in (near, far)]
+    rows, _ = store.listing(store.Wanted(client="haystack", text="needle"), None)
+    assert [row.id for row in rows] == [made[0].id]
+    assert f"the first {store.SEARCHED:,} characters" in inside.get("/ops/jobs?client=haystack&text=nowhere").text
+
+
+def test_dead_letters_of_any_number_of_errors(inside: Page, job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The groups that most are in are shown, and that there are more."""
+    made = [job() for _ in range(4)]
+    for number, job_id in enumerate(made):
+        change(job_id, state=State.FAILED, error_type=f"Error{number}", error_message="no")
+    monkeypatch.setattr(store, "GROUPS", 3)
+    groups, more = store.dead_letters()
+    monkeypatch.undo()
+    _, all_shown = store.dead_letters()
+    for job_id in made:
+        change(job_id, state=State.CANCELLED)
+    assert (len(groups), more, all_shown) == (3, True, False)
+
+
+def test_a_form_that_never_ends_is_refused(stores: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon: the end of the API waits for it."""
+    monkeypatch.setattr(room, "FORM_SECONDS", 0.2)
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        if not said and not begun:
+            begun.append(True)
+            return {"type": "http.request", "body": b"token=", "more_body": True}
+        return await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError(scope)
+
+    begun: list[bool] = []
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+    scope = {"type": "http", "method": "POST", "path": "/ops/login", "headers": headers, "query_string": b""}
+    asyncio.run(asyncio.wait_for(Room(elsewhere)(scope, receive, send), 10))
+    assert said[0]["status"] == 408
