@@ -25,7 +25,8 @@ NOT_ALLOWED = re.compile("permission denied|not permitted|elevated permissions",
 def profile(job_id: UUID, seconds: int, output: Path | None, as_json: bool) -> None:
     """Draw where a running job spends its time: a flame graph, as SVG; on its worker's own host.
 
-    It takes 100 samples a second, for which the process stands still a moment.
+    It takes 100 samples a second, for which the process stands still a moment. Waiting is drawn, too, and each thread by
+    itself: the job's is MainThread.
     """
     row = query.get(str(job_id), None)
     if row.state is not State.RUNNING or row.worker is None:
@@ -35,7 +36,8 @@ def profile(job_id: UUID, seconds: int, output: Path | None, as_json: bool) -> N
         raise Refused(f"expected the host of the job's worker, {host}, got: {here}; run this there")
     path = output or Path(tempfile.mkstemp(".svg", "profile-")[1])
     program = Path(sysconfig.get_path("scripts")) / "py-spy"
-    words = [str(program), "record", "--pid", f"{row.pid}", "--duration", f"{seconds}", "--output", str(path)]
+    words = [str(program), "record", "--idle", "--threads", "--pid", f"{row.pid}"]
+    words += ["--duration", f"{seconds}", "--output", str(path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if done.returncode:
         if output is None:

@@ -51,7 +51,9 @@ def test_a_running_job_is_drawn(running: Stack, hoarding: Job, tmp_path: Path) -
         assert done.stderr.startswith("expected the right to trace process ")
         pytest.skip("expected the right to trace another process, got: none")
     assert "the whole time" in done.stdout
-    assert "hoard (" in (tmp_path / "flames.svg").read_text()
+    drawn = (tmp_path / "flames.svg").read_text()
+    assert "MainThread" in drawn
+    assert "hoard (" in drawn
 
 
 @pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="expected root, who can give rights up")
