@@ -2,13 +2,16 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
-from tests.support.lanes import ONE_BROKER
+from tests.support import lanes
 from tests.support.stack import ROOT
 
 pytestmark = pytest.mark.slow
@@ -92,14 +95,19 @@ L12  held     2.0 s  alone
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[list[str]]]:
-    """What is printed by two processes with these tests, and what each of their tests had."""
+    """What is printed by two processes with these tests, and what each of their tests had.
+
+    Their plugin is a copy, since those who wait for each other hold one and the same file: this test has its own already.
+    """
     folder = tmp_path_factory.mktemp("lanes")
     (folder / "test_suite.py").write_text(SUITE)
-    plugins = [f"-ptests.support.{name}" for name in ("lanes", "table")]
+    shutil.copy(Path(lanes.__file__), folder / "apart.py")
+    plugins = ["-papart", "-ptests.support.table"]
     processes = ["--numprocesses", "2", "--maxschedchunk", "1"]
     places = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), "--basetemp", str(folder / "temp")]
     words = [sys.executable, "-m", "pytest", "-pno:cacheprovider", *plugins, *processes, *places, str(folder)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", ONE_BROKER))}
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", lanes.ONE_BROKER))}
+    environment = given | {"PYTHONPATH": str(folder)}
     said = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert "1 skipped, 1 error" in said.stdout, said.stdout + said.stderr
     return said.stdout, [line.split(" ") for line in (folder / "temp/told/lines").read_text().splitlines()]
@@ -125,6 +133,7 @@ def test_they_have_ports_of_their_own(run: tuple[str, list[list[str]]]) -> None:
 def test_they_have_databases_of_their_own_which_go_with_them(run: tuple[str, list[list[str]]]) -> None:
     given = os.environ["TEST_DATABASE_URL"]
     assert {(name, url) for name, _, url in run[1]} == {("gw0", f"{given}_gw0"), ("gw1", f"{given}_gw1")}
+    named = [f"{make_url(given).database}_gw{lane}" for lane in range(2)]
     with psycopg.connect(given) as connection:
-        (left,) = connection.execute("SELECT count(*) FROM pg_database WHERE datname ~ '_gw[01]$'").fetchone() or ()
+        (left,) = connection.execute("SELECT count(*) FROM pg_database WHERE datname = ANY(%s)", [named]).fetchone() or ()
     assert left == 0
