@@ -1,4 +1,4 @@
-"""Tests in several processes at once, as `make test` and `make faults` run them: what they would share, they have apart or in turn.
+"""Two tests at once, as `make test` and `make faults` run them: what they would share, they have apart or in turn.
 
 On PostgreSQL each process has a database of its own; a test that is marked `alone` has the machine for itself.
 """
