@@ -18,7 +18,7 @@ test-containers: $(filter .tools/%,$(UV)) ## Build the image and run the whole s
 	@$(UV) run --quiet pytest -m containers
 
 test-deploys: $(filter .tools/%,$(UV)) ## Deploy to a cluster's and a cloud's stand-ins; needs kubectl
-	@$(UV) run --quiet pytest -m deploys
+	@$(UV) run --quiet pytest -m deploys --numprocesses 2 --dist worksteal
 
 test-pipelines: $(filter .tools/%,$(UV)) ## Run every job of every pipeline; needs npm, rsync and PostgreSQL's programs
 	@$(UV) run --quiet pytest -m pipelines

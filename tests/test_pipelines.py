@@ -212,4 +212,4 @@ def test_gitlab_has_no_token_where_libraries_run(render: Render) -> None:
     having = {name for name, job in jobs.items() if isinstance(job, dict) and "environment" in job}
     assert having == {"propose"}
     assert {line.split()[0] for line in jobs["propose"]["script"]} == {"if", "git"}
-    assert (jobs["propose"]["needs"], jobs["propose"]["variables"]["GIT_STRATEGY"]) == (["update"], "clone")
+    assert (jobs["propose"]["needs"], jobs["propose"]["variables"]["GIT_STRATEGY"]) == (["update"], "none")

@@ -14,8 +14,9 @@ from service.api.request import SAFE
 
 log = structlog.get_logger()
 
-# Bytes of a request's line and headers, each header with 32 on top.
-MAX_HEAD = 16 * 1024
+# Bytes of a request's line and headers, each header with 32 on top; and of its path with the query, since a long one
+# of percent signs takes long to decode, which is done before anything looks at it.
+MAX_HEAD, MAX_URL = 16 * 1024, 4 * 1024
 
 # Pieces of a body: one in tiny chunks is work for nobody, also where it was answered before it came.
 MAX_PIECES = 5000
@@ -29,6 +30,7 @@ SPARE = 100
 MALFORMED = "expected a request in HTTP/1.1, got: something else"
 TOO_FINE = f"expected a body in at most {MAX_PIECES} pieces, got: more; send larger ones"
 TOO_LARGE = f"expected at most {MAX_HEAD} bytes of headers, got: more"
+TOO_LONG = f"expected at most {MAX_URL} bytes of path and query, got: more"
 TOO_SLOW = "expected the headers within {:g} s, got: a part of them"
 FULL = "every place for a connection is taken by a request under way; come again"
 
@@ -128,6 +130,8 @@ class Connection(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
         super().on_url(url)
+        if len(self.url) > MAX_URL:
+            raise TooMuch
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # As HTTP/2 counts (RFC 9113, 6.5.2): thousands of empty ones cost memory, too.
@@ -176,8 +180,12 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused, and what it was told to refuse."""
-        said = TOO_FINE if self._pieces > MAX_PIECES else MALFORMED
-        self._refuse(Problem(431, TOO_LARGE) if self._head > MAX_HEAD else Problem(400, said))
+        if self._head > MAX_HEAD:
+            self._refuse(Problem(431, TOO_LARGE))
+        elif self._in_head and len(self.url) > MAX_URL:
+            self._refuse(Problem(414, TOO_LONG))
+        else:
+            self._refuse(Problem(400, TOO_FINE if self._pieces > MAX_PIECES else MALFORMED))
 
     def shutdown(self) -> None:
         """Finish what was asked for, and tell the caller with the answer that there will be no other."""

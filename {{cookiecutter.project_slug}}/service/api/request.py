@@ -25,6 +25,9 @@ PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
 # What a path may hold, in the log, beside the names of the specification.
 SHOWN = {"docs", *QUEUES}
 MAX_PARTS = 10
+# Of a query or a form: very many fields, or percent signs that encode nothing, are cheap to send and dear to read.
+MAX_FIELDS = 20
+ENCODES_NOTHING = re.compile(b"%(?![0-9A-Fa-f]{2})")
 ID = re.compile(r"[0-9A-Fa-f-]{36}")
 PROBES = ("/health/live", "/health/ready")
 SAFE = {
@@ -85,6 +88,18 @@ class Envelope:
                     tags |= metrics.served(routed.get("operation_id") or "", scope["method"], status, duration)
 
 
+def demand_plain(fields: bytes, where: str) -> None:
+    """Look at the fields of a query or a form before anything reads them.
+
+    Raises:
+        InvalidRequest: there are too many, or they are not encoded as fields are.
+    """
+    if fields.count(b"&") >= MAX_FIELDS:
+        raise InvalidRequest(f"expected at most {MAX_FIELDS} fields in the {where}, got: more", field=where)
+    if not fields.isascii() or ENCODES_NOTHING.search(fields):
+        raise InvalidRequest(f"expected the {where} to be percent-encoded, got: other bytes", field=where)
+
+
 class PlainPaths:
     """Refuses paths and queries that the routers do not agree about."""
 
@@ -96,10 +111,9 @@ class PlainPaths:
 
         Raises:
             HTTPException: the path has empty parts or control characters, so there is nothing.
-            InvalidRequest: the query holds bytes that no query can.
+            InvalidRequest: the query has too many fields, or bytes that no query can hold.
         """
         if not PATH.fullmatch(scope["path"]) and scope["path"] != "/docs/":
             raise HTTPException(404)
-        if not scope["query_string"].isascii():
-            raise InvalidRequest("expected the query to be percent-encoded, got: other bytes", field="query")
+        demand_plain(scope["query_string"], "query")
         await self.app(scope, receive, send)

@@ -25,8 +25,8 @@ NOT_ALLOWED = re.compile("permission denied|not permitted|elevated permissions",
 def profile(job_id: UUID, seconds: int, output: Path | None, as_json: bool) -> None:
     """Draw where a running job spends its time: a flame graph, as SVG; on its worker's own host.
 
-    It takes 100 samples a second, for which the process stands still a moment. Waiting is drawn, too, and each thread by
-    itself: the job's is MainThread.
+    It takes 100 samples a second, for which the process stands still a moment. Waiting is drawn, too, and each thread
+    by itself: the job's is MainThread.
     """
     row = query.get(str(job_id), None)
     if row.state is not State.RUNNING or row.worker is None:

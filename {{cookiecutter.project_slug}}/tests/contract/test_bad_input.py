@@ -13,6 +13,7 @@ from tests.contract.test_refusals import JOB, MOVE, move, stored
 from tests.contract.wire import Sent, Wire
 
 LENGTH = f"Content-Length: {len(move())}"
+LONG_LENGTH = f"Content-Length: {len(move()):05000}"
 JSON = "Content-Type: application/json"
 
 
@@ -58,6 +59,8 @@ PATHS = {
     "a line's end": Bad("GET /v1/jobs/%0d%0aX-Injected:%201", 404),
     "another host's": Bad("GET http://127.0.0.1:1/etc/passwd", 404),
     "no path": Bad("GET *", 404),
+    "a query of thousands of fields": Bad("GET /v1/jobs?" + "%&" * 2000, 400, field="query"),
+    "a query that encodes nothing": Bad("GET /v1/jobs?state=%", 400, field="query"),
 }
 
 METHODS = {
@@ -75,6 +78,7 @@ HEADERS = {
     "another host": Bad("GET //evil.example/v1/jobs", 404, ("{bearer}", "X-Forwarded-Host: evil.example")),
     "no content type": Bad(f"POST {MOVE}", 415, ("{bearer}", LENGTH), move()),
     "two content types": Bad(f"POST {MOVE}", 415, ("{bearer}", LENGTH, "Content-Type: text/plain", JSON), move()),
+    "a length in thousands of digits": Bad(f"POST {MOVE}", 404, ("{bearer}", LONG_LENGTH, JSON), move()),
     "a body that is packed": Bad(f"POST {MOVE}", 415, ("{bearer}", LENGTH, JSON, "Content-Encoding: gzip"), move()),
 }
 

@@ -130,6 +130,8 @@ def test_two_hundred_of_whom_half_are_slow(service: Service, callers: Callers, j
     [
         pytest.param(b"nonsense\r\n\r\n", 400, id="no HTTP"),
         pytest.param(b"GET /v1/jobs HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", 431, id="a large head"),
+        pytest.param(b"GET /v1/jobs?state=" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n", 414, id="a long query"),
+        pytest.param(b"GET /" + b"%" * 5000 + b" HTTP/1.1\r\n\r\n", 414, id="a long path"),
     ],
 )
 def test_what_is_refused_before_it_is_a_request(callers: Callers, said: bytes, status: int) -> None:
