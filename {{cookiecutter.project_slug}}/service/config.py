@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pkgutil
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,9 @@ SECRETS = {
 # A client's name as in its tokens, and a secret as Standard Webhooks write it: 24 to 64 bytes in base64, all of it.
 WEBHOOK_ENTRY = re.compile(r"([A-Za-z0-9._@-]{1,64})/(whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2,3})?={0,2})")
 
+# Who reads UPSTREAMS; named and not imported, since it lies above this layer.
+UPSTREAMS = "service.jobs.shapes.upstreams:read"
+
 # How the URL of a store begins.
 STORES = {
     "database_url": ("postgresql", "postgres", "postgresql+psycopg", "sqlite"),
@@ -64,6 +68,9 @@ class Settings(BaseModel):
     service_version: str = "unknown"
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = "INFO"
     outbound_allow: str = ""
+    upstreams: Annotated[
+        Any, BeforeValidator(lambda value, about: pkgutil.resolve_name(UPSTREAMS)(value, about.data))
+    ] = {}
     webhook_secrets: SecretStr = SecretStr("")
     webhook_secrets_file: Path | None = None
     heartbeat_seconds: float = Field(default=10.0, ge=0.5, le=300)

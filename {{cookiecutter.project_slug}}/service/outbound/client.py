@@ -15,9 +15,10 @@ import httpx
 
 from service import NAME
 from service.errors import AddressRefused, UpstreamError, UpstreamRefused
+from service.jobs.shapes import upstreams
 from service.outbound import hosts
 from service.outbound.guard import parse
-from service.outbound.transport import Deadline, Transport
+from service.outbound.transport import Deadline, Transport, tls
 
 # Seconds for a whole call, from looking up the name to the last byte, and the bytes of an answer that are read.
 TOTAL_SECONDS = 10.0
@@ -44,13 +45,20 @@ def call(
     """Send one request; gives the answer, whatever its status, with at most `max_answer` bytes; 0 leaves it unread.
 
     Raises:
+        Postpone: the host has a limit (UPSTREAMS), and it is not this job's turn; it waits in its row, in no worker.
         UpstreamError: the network failed, the time was over, or the answer was too large; worth another attempt.
         UpstreamRefused: the address is not public.
     """
     try:
-        host = parse(url).netloc.decode()
-        with httpx.Client(transport=Transport(Deadline(seconds)), trust_env=False, headers=HEADERS) as client:
+        host, upstream = parse(url).netloc.decode(), parse(url).raw_host.decode()
+        tls()  # before its turn, lest the call is late
+        with (
+            upstreams.turn(upstream, seconds),
+            httpx.Client(transport=Transport(Deadline(seconds)), trust_env=False, headers=HEADERS) as client,
+        ):
             with client.stream(method, url, content=content, headers=headers) as answer:
+                if answer.status_code in {429, 503}:
+                    upstreams.spare(upstream, retry_after(answer))
                 body = _read(answer, max_answer)
             return httpx.Response(answer.status_code, headers=_plain(answer), content=body, request=answer.request)
     except AddressRefused as error:

@@ -44,7 +44,7 @@ class Transport(httpx.BaseTransport):
 
     def __init__(self, deadline: Deadline) -> None:
         network = _Network(deadline)
-        self._pool = httpcore.ConnectionPool(ssl_context=_tls(), network_backend=network, keepalive_expiry=0)
+        self._pool = httpcore.ConnectionPool(ssl_context=tls(), network_backend=network, keepalive_expiry=0)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; the answer's body is still to be read."""
@@ -106,6 +106,6 @@ class _Stream(httpcore.NetworkStream):
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
-    # Loading the authorities takes longer than a call; SSL_CERT_FILE adds a company's own.
+def tls() -> ssl.SSLContext:
+    """Whom to trust, loaded once, which takes longer than a call; SSL_CERT_FILE adds a company's own."""
     return httpx.create_ssl_context()

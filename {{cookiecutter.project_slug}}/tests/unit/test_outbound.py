@@ -75,7 +75,7 @@ def test_the_certificate_is_held_against_the_name_while_the_address_is_the_check
     authority, asked = trustme.CA(), []
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    transport._tls.cache_clear()
+    transport.tls.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(NAME).configure_cert(context)
     context.sni_callback = lambda _, name, __: asked.append(name)
@@ -98,7 +98,7 @@ def test_the_certificate_is_held_against_the_name_while_the_address_is_the_check
         with pytest.raises(UpstreamError, match="certificate"):
             call("GET", f"https://{host}:{port}/")
     listening.close()
-    transport._tls.cache_clear()
+    transport.tls.cache_clear()
 
 
 def trickle(head: bytes) -> Serve:

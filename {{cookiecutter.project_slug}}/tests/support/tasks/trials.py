@@ -160,6 +160,13 @@ def posts(self: FastTask, url: str) -> int:
     return client.post_json(url, {"message": "x"}, idempotency_key=self.job.id).status_code
 
 
+@app.task(base=FastTask, bind=True, autoretry_for=(UpstreamError,))
+def posts_often(self: FastTask, url: str, times: int) -> None:
+    """Post several things to a third party, one after the other."""
+    for _ in range(times):
+        client.post_json(url, {"message": "x"}, idempotency_key=self.job.id)
+
+
 @app.task(base=FastTask, bind=True)
 def counts(self: FastTask, times: int) -> int:
     """Query the store many times over, on whatever connection this process has."""
