@@ -2,11 +2,11 @@
 
 import functools
 import os
-import pkgutil
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -68,9 +68,7 @@ class Settings(BaseModel):
     service_version: str = "unknown"
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = "INFO"
     outbound_allow: str = ""
-    upstreams: Annotated[
-        Any, BeforeValidator(lambda value, about: pkgutil.resolve_name(UPSTREAMS)(value, about.data))
-    ] = {}
+    upstreams: Annotated[Any, BeforeValidator(lambda given, about: resolve_name(UPSTREAMS)(given, about))] = {}
     webhook_secrets: SecretStr = SecretStr("")
     webhook_secrets_file: Path | None = None
     heartbeat_seconds: float = Field(default=10.0, ge=0.5, le=300)

@@ -26,6 +26,7 @@ def check(tasks: str | None, as_json: bool) -> None:
         return
 
     from service.api import limits
+    from service.jobs.shapes import upstreams
     from service.worker.process import command_line
 
     faults = [fault for fault in [*_policy(), *_database(), *broker.faults()] if fault]
@@ -33,6 +34,7 @@ def check(tasks: str | None, as_json: bool) -> None:
         "environment": settings().environment,
         "version": settings().service_version,
         "limits": limits.describe(settings()),
+        "upstreams": upstreams.describe(),
         "queues": {name: queue.model_dump() for name, queue in settings().queues.items()},
         "workers": {name: " ".join(["celery", *command_line(name, each)]) for name, each in settings().queues.items()},
         "faults": faults,
@@ -44,6 +46,7 @@ def check(tasks: str | None, as_json: bool) -> None:
             click.echo(f"policy of worker {name}: {line}")
             click.echo(f"  {', '.join(f'{field}={value}' for field, value in report['queues'][name].items())}")
         click.echo(f"limits: {report['limits']}")
+        click.echo(f"limits of third parties: {report['upstreams']}")
     if faults:
         raise Refused("\n".join(faults))
     if not as_json:

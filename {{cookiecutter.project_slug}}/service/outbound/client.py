@@ -28,7 +28,7 @@ MAX_ANSWER = 1024 * 1024
 MAX_RETRY_AFTER = 86_400.0
 
 # An answer of few bytes could unpack to any number, so none is to be packed.
-HEADERS = {"User-Agent": NAME, "Accept-Encoding": "identity"}
+OPTIONS: Any = {"trust_env": False, "headers": {"User-Agent": NAME, "Accept-Encoding": "identity"}}
 
 NETWORK_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 
@@ -51,10 +51,11 @@ def call(
     """
     try:
         host, upstream = parse(url).netloc.decode(), parse(url).raw_host.decode()
-        tls()  # before its turn, lest the call is late
+        # Before the turn, lest the call comes after it.
+        tls()
         with (
             upstreams.turn(upstream, seconds),
-            httpx.Client(transport=Transport(Deadline(seconds)), trust_env=False, headers=HEADERS) as client,
+            httpx.Client(transport=Transport(Deadline(seconds)), **OPTIONS) as client,
         ):
             with client.stream(method, url, content=content, headers=headers) as answer:
                 if answer.status_code in {429, 503}:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from limits import parse
+from pydantic import ValidationInfo
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -119,8 +120,17 @@ def of(host: str) -> Upstream | None:
     return next((each for each in declared.values() if any(_covers(known, host) for known in each.hosts)), None)
 
 
-def read(given: str, others: Mapping[str, Any]) -> Mapping[str, Upstream]:
-    """Make upstreams of what UPSTREAMS says, beside the other settings that were found right.
+def describe() -> str:
+    """What is in force, for the operator."""
+    said = (
+        f"{each.name} {each.most} in {each.period:g} s, {each.at_once} at once"
+        for each in settings().upstreams.values()
+    )
+    return "; ".join(said) or "none"
+
+
+def read(given: str, about: ValidationInfo) -> Mapping[str, Upstream]:
+    """Make upstreams of what UPSTREAMS says, `about` the other settings that were found right.
 
     Raises:
         ValueError: naming all that is wrong, a line each.
@@ -140,7 +150,7 @@ def read(given: str, others: Mapping[str, Any]) -> Mapping[str, Upstream]:
             for other, wide in known[:number] + known[number + 1 :]
             if one != other and _covers(wide, host) and (wide != host or one < other)
         ]
-    broker, redis = others.get("broker_url"), others.get("redis_url")
+    broker, redis = about.data.get("broker_url"), about.data.get("redis_url")
     if broker and redis and not redis.get_secret_value() and not broker.get_secret_value().startswith("redis"):
         faults.append("expected a Redis to count in, got: none, as the broker is RabbitMQ; set REDIS_URL")
     if faults:
