@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from service.config import WrongSettings, read
+from service.config import WrongSettings, read, settings
 from service.jobs.shapes import upstreams
 
 GOOD = {"DATABASE_URL": "postgresql://u:p@db/x", "BROKER_URL": "redis://broker/0"}
-PAYMENTS = {"hosts": ["api.example.com", "*.pay.example.com"], "rate": "5/second", "at_once": 2}
+PAYMENTS: Mapping[str, Any] = {"hosts": ["api.example.com", "*.pay.example.com"], "rate": "5/second", "at_once": 2}
 
 
 def refused(declared: object, **environment: str) -> list[str]:
@@ -46,7 +46,7 @@ def test_the_example_that_errors_show_is_taken() -> None:
     ],
 )
 def test_what_is_no_limit_is_refused(change: Mapping[str, Any], said: str) -> None:
-    (fault,) = refused({"payments": PAYMENTS | change})
+    (fault,) = refused({"payments": {**PAYMENTS, **change}})
     assert fault.startswith("UPSTREAMS: 'payments': expected ")
     assert said in fault
 
@@ -71,7 +71,7 @@ def test_two_upstreams_for_one_host_are_refused(one: str, other: str) -> None:
 
 
 def test_all_faults_are_named_at_once_and_beside_those_of_other_settings() -> None:
-    wrong = {"A B": PAYMENTS | {"rate": "0/second", "at_once": 0}, "c": 1}
+    wrong = {"A B": {**PAYMENTS, "rate": "0/second", "at_once": 0}, "c": 1}
     faults = refused(wrong, PORT="many")
     assert [fault.partition(":")[0] for fault in faults] == ["PORT", *["UPSTREAMS"] * 4]
 
@@ -105,8 +105,8 @@ def test_a_host_is_found_however_it_is_spelt(monkeypatch: pytest.MonkeyPatch, ho
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("UPSTREAMS", json.dumps({"payments": {"hosts": hosts, "rate": "100/15 minutes"}}))
-    upstreams.settings.cache_clear()
+    settings.cache_clear()
     found = upstreams.of(host)
     assert (found is not None) is known
     assert upstreams.describe() == "payments 100 in 900 s, 10000 at once"
-    upstreams.settings.cache_clear()
+    settings.cache_clear()

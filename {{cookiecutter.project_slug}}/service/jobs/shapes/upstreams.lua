@@ -34,6 +34,8 @@ if what == 'leave' then
 end
 
 redis.call('ZREMRANGEBYSCORE', calls, '-inf', now - period)
+-- Of the future, by a clock that was set back.
+redis.call('ZREMRANGEBYSCORE', calls, now + 1, '+inf')
 redis.call('ZREMRANGEBYSCORE', held, '-inf', now)
 redis.call('ZREMRANGEBYSCORE', booked, '-inf', now - 86400)
 redis.call('ZREM', line, id)

@@ -30,7 +30,7 @@ from service.config import RATE, settings
 from service.database import new_id, now, transaction
 from service.errors import Postpone
 from service.jobs import doorbell
-from service.jobs.model import Job, is_waiting
+from service.jobs.model import Job, PausedQueue, is_waiting
 from service.queues import HOST_SPARED_CAP
 
 log = structlog.get_logger()
@@ -150,8 +150,8 @@ def read(given: str, about: ValidationInfo) -> Mapping[str, Upstream]:
             for other, wide in known[:number] + known[number + 1 :]
             if one != other and _covers(wide, host) and (wide != host or one < other)
         ]
-    broker, redis = about.data.get("broker_url"), about.data.get("redis_url")
-    if broker and redis and not redis.get_secret_value() and not broker.get_secret_value().startswith("redis"):
+    stores = [about.data[name].get_secret_value() for name in ("broker_url", "redis_url") if name in about.data]
+    if len(stores) == 2 and not any(store.startswith("redis") for store in stores):
         faults.append("expected a Redis to count in, got: none, as the broker is RabbitMQ; set REDIS_URL")
     if faults:
         raise ValueError("\nUPSTREAMS: ".join(faults))
@@ -194,8 +194,9 @@ def _script() -> Any:
 
 
 def _wake(job_id: str, waiting_for: str) -> bool:
-    """Let the job look now; gives whether it still waits."""
-    found = select(Job).where(Job.id == job_id, is_waiting, Job.waiting_for == waiting_for)
+    """Let the job look now; gives whether it waits and may."""
+    ready = (is_waiting, Job.waiting_for == waiting_for, Job.queue.not_in(select(PausedQueue.name)))
+    found = select(Job).where(Job.id == job_id, *ready)
     with suppress(DBAPIError), transaction() as session:
         row = session.scalar(found.with_for_update(skip_locked=True, key_share=True))
         if row is not None:
