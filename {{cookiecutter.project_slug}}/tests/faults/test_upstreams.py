@@ -177,6 +177,7 @@ def test_a_redis_that_is_wiped_forgets_nobody_and_keeps_the_limit_again(limited:
         until(lambda: len(receiver.sent) >= 8)
         with redis.Redis.from_url(limits.url) as client:
             client.flushall()
+            client.script_flush()
         wiped = time.monotonic()
         done(stack, ids)
         times = [sent.at for sent in receiver.sent if sent.at > wiped]
