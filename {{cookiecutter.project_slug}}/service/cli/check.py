@@ -33,8 +33,7 @@ def check(tasks: str | None, as_json: bool) -> None:
     report: dict[str, Any] = {
         "environment": settings().environment,
         "version": settings().service_version,
-        "limits": limits.describe(settings()),
-        "upstreams": upstreams.describe(),
+        "limits": f"{limits.describe(settings())}; third parties: {upstreams.describe()}",
         "queues": {name: queue.model_dump() for name, queue in settings().queues.items()},
         "workers": {name: " ".join(["celery", *command_line(name, each)]) for name, each in settings().queues.items()},
         "faults": faults,
@@ -46,7 +45,6 @@ def check(tasks: str | None, as_json: bool) -> None:
             click.echo(f"policy of worker {name}: {line}")
             click.echo(f"  {', '.join(f'{field}={value}' for field, value in report['queues'][name].items())}")
         click.echo(f"limits: {report['limits']}")
-        click.echo(f"limits of third parties: {report['upstreams']}")
     if faults:
         raise Refused("\n".join(faults))
     if not as_json:

@@ -50,16 +50,12 @@ def call(
         UpstreamRefused: the address is not public.
     """
     try:
-        host, upstream = parse(url).netloc.decode(), parse(url).raw_host.decode()
+        host, name = parse(url).netloc.decode(), parse(url).raw_host.decode()
         # Before the turn, lest the call comes after it.
         tls()
-        with (
-            upstreams.turn(upstream, seconds),
-            httpx.Client(transport=Transport(Deadline(seconds)), **OPTIONS) as client,
-        ):
+        with upstreams.turn(name, seconds), httpx.Client(transport=Transport(Deadline(seconds)), **OPTIONS) as client:
             with client.stream(method, url, content=content, headers=headers) as answer:
-                if answer.status_code in {429, 503}:
-                    upstreams.spare(upstream, retry_after(answer))
+                upstreams.spare(name, answer.status_code, retry_after(answer))
                 body = _read(answer, max_answer)
             return httpx.Response(answer.status_code, headers=_plain(answer), content=body, request=answer.request)
     except AddressRefused as error:

@@ -105,9 +105,9 @@ def turn(host: str, seconds: float) -> Iterator[None]:
             pass
 
 
-def spare(host: str, seconds: float | None) -> None:
-    """Let nobody call the host's upstream for so many seconds, as it asked; an hour at most."""
-    if seconds and (upstream := of(host)):
+def spare(host: str, status: int, seconds: float | None) -> None:
+    """Let nobody call the host's upstream for so many seconds, as its 429 or 503 asked; an hour at most."""
+    if status in {429, 503} and seconds and (upstream := of(host)):
         upstream.ask("spare", "", min(seconds, HOST_SPARED_CAP))
 
 
