@@ -2,11 +2,14 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 
-from service.jobs import Job, State, submit
+from service.jobs import Job, State, doorbell, operate, submit
+from tests.integration.test_commands import answer
+from tests.integration.test_keys import held, lingering
 from tests.support.stack import HEARTBEAT_SECONDS, Stack, until
 from tests.support.table import Recovered
 
@@ -90,3 +93,25 @@ def test_a_lock_is_passed_on_although_the_doorbell_is_lost(stack: Stack) -> None
     stack.broker.start()
     stack.start("worker", "fast")
     assert stack.ended(following.id)[0].state is State.SUCCEEDED
+
+
+@pytest.mark.fault("D6", "the wait for a lock occupies a worker")
+def test_what_waits_for_a_lock_occupies_no_worker_and_says_what_it_waits_for(stack: Stack) -> None:
+    stack.start("worker", "slow", ready=False)
+    stack.start("worker", "fast", QUEUE_FAST_CONCURRENCY="1")
+    holder = held(stack, "account 8")
+    ids = lingering(0, "account 8", 50)
+    (other,) = stack.ended(stack.submit("trials.echo", value="meanwhile").id)
+    assert other.state is State.SUCCEEDED
+    doorbell.flush(5)
+    until(lambda: stack.broker_depth("fast") == 0)
+    assert answer(stack, "jobs", "show", ids[0])["waiting_for"] == "lock account 8"
+    waiting = [stack.job(job_id) for job_id in ids]
+    assert {(row.state, row.attempt, row.waiting_for) for row in waiting} == {(State.QUEUED, 0, "lock account 8")}
+    rung = {row.id: row.rung_at for row in waiting}
+    # Longer than a doorbell may go unanswered: nobody rings again for those that could not run.
+    until(lambda: datetime.now(UTC) - max(at for at in rung.values() if at) > timedelta(seconds=5))
+    assert stack.job(holder.id).state is State.RUNNING
+    assert {job_id: stack.job(job_id).rung_at for job_id in ids} == rung
+    operate.cancel(holder.id, by="test", client=None)
+    assert {row.state for row in stack.ended(*ids)} == {State.SUCCEEDED}

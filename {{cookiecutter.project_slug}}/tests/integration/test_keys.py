@@ -6,8 +6,7 @@ from itertools import pairwise
 import pytest
 
 from service.errors import InvalidArguments, WrongState
-from service.jobs import Job, State, doorbell, operate, submit
-from tests.integration.test_commands import answer
+from service.jobs import Job, State, operate, submit
 from tests.support.stack import Stack, until
 
 
@@ -16,9 +15,9 @@ def lingering(seconds: float, key: str, count: int) -> list[str]:
     return [submit("trials.linger", {"seconds": seconds}, lock_key=key).id for _ in range(count)]
 
 
-def held(stack: Stack, key: str, seconds: float = 60) -> Job:
+def held(stack: Stack, key: str) -> Job:
     """A job that has the lock and runs, on the slow queue."""
-    row = submit("trials.patient", {"seconds": seconds}, lock_key=key)
+    row = submit("trials.patient", {"seconds": 60}, lock_key=key)
     until(lambda: stack.job(row.id).state is State.RUNNING)
     return row
 
@@ -69,26 +68,6 @@ def test_jobs_of_one_lock_run_one_at_a_time_in_the_order_of_their_submission(run
     assert {tuple(running.events(job_id)) for job_id in ids} == {("accepted", "started", "succeeded")}
     # The next one is rung with the end of the one before: no sweep is waited for.
     assert times[-1][1] - times[0][0] < timedelta(seconds=8 * 0.2 + 3)  # type: ignore[operator]
-
-
-def test_what_waits_for_a_lock_occupies_no_worker_and_says_what_it_waits_for(stack: Stack) -> None:
-    stack.start("worker", "slow", ready=False)
-    stack.start("worker", "fast", QUEUE_FAST_CONCURRENCY="1")
-    holder = held(stack, "account 8", 8)
-    ids = lingering(0, "account 8", 50)
-    (other,) = stack.ended(stack.submit("trials.echo", value="meanwhile").id)
-    assert other.state is State.SUCCEEDED
-    doorbell.flush(5)
-    until(lambda: stack.broker_depth("fast") == 0)
-    assert answer(stack, "jobs", "show", ids[0])["waiting_for"] == "lock account 8"
-    waiting = [stack.job(job_id) for job_id in ids]
-    assert {(row.state, row.attempt, row.waiting_for) for row in waiting} == {(State.QUEUED, 0, "lock account 8")}
-    rung = {row.id: row.rung_at for row in waiting}
-    # Longer than a doorbell may go unanswered: nobody rings again for those that could not run.
-    until(lambda: datetime.now(UTC) - max(at for at in rung.values() if at) > timedelta(seconds=5))
-    assert stack.job(holder.id).state is State.RUNNING
-    assert {job_id: stack.job(job_id).rung_at for job_id in ids} == rung
-    assert {row.state for row in stack.ended(holder.id, *ids)} == {State.SUCCEEDED}
 
 
 @pytest.mark.parametrize(
