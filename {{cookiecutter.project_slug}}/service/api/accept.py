@@ -28,15 +28,9 @@ def accept(task: str, arguments: Mapping[str, Any], *, client: str, run_at: str 
     if extra.get("callback_url") is not None:
         secrets.of(client)
         check_url(extra["callback_url"], "callback_url")
-    row = submit(
-        task,
-        arguments,
-        client=client,
-        idempotency_key=_key(connexion.request.headers.get("Idempotency-Key")),
-        run_at=moment(run_at) if run_at else None,
-        may_wait=settings().max_waiting_jobs,
-        **extra,
-    )
+    extra |= {"run_at": moment(run_at) if run_at else None, "may_wait": settings().max_waiting_jobs}
+    key = _key(connexion.request.headers.get("Idempotency-Key"))
+    row = submit(task, arguments, client=client, idempotency_key=key, **extra)
     return answer(view.job(row), 202, {"Location": f"/v1/jobs/{row.id}"})
 
 

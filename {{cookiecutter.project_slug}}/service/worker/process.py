@@ -14,7 +14,7 @@ from celery.backends.base import DisabledBackend
 from service import NAME
 from service.broker import patches
 from service.config import settings
-from service.jobs import casualties, catalogue, questions
+from service.jobs import casualties, catalogue, processes
 from service.jobs.keeper import Keeper
 from service.observe.stacks import Stacks
 from service.ops import growth
@@ -112,7 +112,7 @@ class Worker:
 
         First by the soft limit's signal, in the end by a kill.
         """
-        questions.answer(self.keeper.process, self._stacks.of)
+        processes.answer(self.keeper.process, self._stacks.of)
         for pid, seconds in casualties.cancelled_processes(self.keeper.process):
             if seconds >= CANCEL_SIGNAL_SECONDS:
                 _kill([pid], signal.SIGKILL if seconds >= 2 * CANCEL_SIGNAL_SECONDS else signal.SIGUSR1)
