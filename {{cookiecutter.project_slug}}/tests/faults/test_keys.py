@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from service.jobs import Job, State, doorbell, operate, submit
+from service.jobs import Job, State, attempts, doorbell, operate, submit
 from tests.integration.test_commands import answer
 from tests.integration.test_keys import held, lingering
 from tests.support.stack import HEARTBEAT_SECONDS, Stack, until
@@ -115,3 +115,13 @@ def test_what_waits_for_a_lock_occupies_no_worker_and_says_what_it_waits_for(sta
     assert {job_id: stack.job(job_id).rung_at for job_id in ids} == rung
     operate.cancel(holder.id, by="test", client=None)
     assert {row.state for row in stack.ended(*ids)} == {State.SUCCEEDED}
+
+
+@pytest.mark.fault("D6", "whoever asks first has the lock")
+@pytest.mark.usefixtures("stack")
+def test_no_job_overtakes_one_that_waits_for_its_lock_before_it() -> None:
+    def claimed(job_id: str) -> bool:
+        return attempts.claim(job_id, "trials.linger", worker="w", pid=1, hard_limit=30) is not None
+
+    first, second = lingering(0, "account 7", 2)
+    assert [claimed(job_id) for job_id in (second, first, second)] == [False, True, False]
