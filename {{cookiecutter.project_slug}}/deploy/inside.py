@@ -19,7 +19,7 @@ from service.database import engine, standalone
 from service.errors import InvalidArguments, ServiceError
 from service.jobs import Job, State, catalogue, doorbell, query, submit
 from service.jobs.model import ENDED, Task
-from service.worker.announce import entries
+from service.worker.app import entries
 
 # Seconds: for the new version to be there and for its canaries to be done; for one answer of the API; between looks.
 VERIFY_SECONDS = 120

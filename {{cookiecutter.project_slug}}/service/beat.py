@@ -16,8 +16,7 @@ from service.jobs import catalogue, processes, submit
 from service.jobs.keeper import Keeper
 from service.observe import metrics
 from service.queues import SCHEDULE
-from service.worker import announce
-from service.worker.app import app, configure
+from service.worker.app import app, configure, entries
 from service.worker.process import STUCK_SECONDS
 
 log = structlog.get_logger()
@@ -55,13 +54,8 @@ class JobScheduler(Scheduler):
     def apply_async(self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any) -> None:
         """Submit one run; it expires when the next one is due, so that an outage piles nothing up."""
         present = clock()
-        row = submit(
-            entry.task,
-            entry.kwargs or {},
-            client="beat",
-            idempotency_key=f"{entry.name}@{present:%Y-%m-%dT%H:%MZ}",
-            expires_at=present + entry.schedule.remaining_estimate(present),
-        )
+        key, until = f"{entry.name}@{present:%Y-%m-%dT%H:%MZ}", present + entry.schedule.remaining_estimate(present)
+        row = submit(entry.task, entry.kwargs or {}, client="beat", idempotency_key=key, expires_at=until)
         if advance:
             self.reserve(entry)
         metrics.count("schedule.submitted", entry=entry.name)
@@ -76,7 +70,7 @@ def _alive() -> bool:
 def run() -> int:
     """Submit periodic jobs until SIGTERM; gives the exit code."""
     configure(settings())
-    catalogue.announce(announce.entries())
+    catalogue.announce(entries())
     # The schedule begins now, by this clock.
     JobScheduler.ticked_at, JobScheduler.behind = time.monotonic(), database.present() - datetime.now(UTC)
     for name, (task, line) in SCHEDULE.items():

@@ -181,11 +181,11 @@ def fault(error: Exception) -> str:
 
 
 def new_id() -> str:
-    """A UUID of version 7 (RFC 9562): ids sort by the time they were made.
+    """A UUID of version 7 (RFC 9562, 6.2, method 3): ids sort by the time they were made, to a 4096th of a millisecond.
 
     The randomness comes from the kernel, which no fork can repeat.
     """
-    milliseconds = time.time_ns() // 1_000_000
+    milliseconds, rest = divmod(time.time_ns() * 4096 // 1_000_000, 4096)
     # The variant is that of version 4, which Python knows; 3.13 makes none beyond 5.
-    text = str(UUID(int=milliseconds << 80 | int.from_bytes(os.urandom(10)), version=4))
+    text = str(UUID(int=milliseconds << 80 | rest << 64 | int.from_bytes(os.urandom(8)), version=4))
     return f"{text[:14]}7{text[15:]}"

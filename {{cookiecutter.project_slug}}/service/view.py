@@ -25,7 +25,8 @@ def job(row: Job) -> dict[str, Any]:
 
 def details(row: Job) -> dict[str, Any]:
     """Everything an operator needs to understand a job."""
-    return job(row) | {"arguments": row.kwargs} | _columns(row, "traceback", "worker", "deadline", "idempotency_key")
+    more = _columns(row, "traceback", "worker", "deadline", "idempotency_key", "unique_key", "lock_key")
+    return job(row) | {"arguments": row.kwargs} | more
 
 
 def event(row: Event) -> dict[str, Any]:

@@ -64,11 +64,11 @@ def migrate(as_json: bool) -> None:
     from service import schema
     from service.database import fault
     from service.jobs import catalogue
-    from service.worker import announce
+    from service.worker.app import entries
 
     try:
         before, after = schema.upgrade()
-        tasks = list(announce.entries())
+        tasks = list(entries())
         catalogue.announce(tasks)
     except OperationalError as error:
         raise Refused(fault(error)) from error

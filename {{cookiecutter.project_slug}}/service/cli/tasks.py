@@ -33,10 +33,12 @@ def list_(as_json: bool) -> None:
 @click.argument("arguments", metavar="JSON", default="{}")
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 unless the job succeeded.")
 @click.option("--timeout", type=click.FloatRange(0), default=600.0, show_default=True, help="Seconds to wait at most.")
+@click.option("--unique-key", help="If a job of yours with this key waits or runs, give that one.")
+@click.option("--lock-key", help="Run while no other job with this key runs, in order.")
 @operator
-def run(name: str, arguments: str, wait: bool, timeout: float, as_json: bool) -> None:
+def run(name: str, arguments: str, wait: bool, timeout: float, as_json: bool, **keys: Any) -> None:
     """Submit a durable job: tasks run reports.export '{"title": "Q3", "rows": 1000}'."""
-    row = submit(name, _object(arguments), client=OPERATOR)
+    row = submit(name, _object(arguments), client=OPERATOR, **keys)
     if wait:
         row = _await(row.id, timeout)
     show(view.job(row) if as_json or wait else {"id": row.id, "state": row.state.value}, as_json)

@@ -12,7 +12,7 @@ from service.errors import AttemptLost
 from service.jobs import doorbell
 from service.jobs.ending import IDLE, end
 from service.jobs.history import JOBS, change, given, record
-from service.jobs.model import Job, PausedQueue, State, is_running, is_waiting
+from service.jobs.model import Job, State, is_free, is_ready, is_running
 from service.queues import DEADLINE_GRACE
 
 NO_PROGRESS: dict[str, Any] = {"progress_done": None, "progress_total": None, "progress_message": None}
@@ -28,29 +28,23 @@ class Failure(NamedTuple):
 
 
 def claim(job_id: str, task: str, *, worker: str, pid: int, hard_limit: float) -> Job | None:
-    """Take a job that may run now; None when it is taken, ended, not due or paused: the message was one too many.
+    """Take a job that may run now; None when it is taken, ended, not due, paused or locked: the message was too early.
 
     A message that names another task than the row does is a forged one.
+
+    Raises:
+        IntegrityError: another took its lock in the same moment, and rings for it in the end.
     """
     fills = {"id": job_id, "task": task, "worker": worker, "pid": pid, "seconds": hard_limit + DEADLINE_GRACE}
     with transaction(single=True) as session:
         return change(session, _claim(), fills, "started", by=worker)
 
 
-def succeed(session: Session, row: Job, result: Any) -> None:
-    """End the job well, in the transaction of its own effects.
-
-    Raises:
-        AttemptLost: the job is no longer this attempt's; the caller's transaction must not commit.
-    """
-    end(session, row, State.SUCCEEDED, result=result, **NO_ERROR)
-
-
 def fail(row: Job, failure: Failure) -> None:
     """End the job as a dead letter.
 
     Raises:
-        AttemptLost: as for `succeed`.
+        AttemptLost: the job is no longer this attempt's.
     """
     message = f"{failure.error_type}: {failure.error_message}"
     with transaction() as session:
@@ -61,7 +55,7 @@ def retry(row: Job, failure: Failure, seconds: float) -> None:
     """Let the job wait this long for its next attempt.
 
     Raises:
-        AttemptLost: as for `succeed`.
+        AttemptLost: as for `fail`.
     """
     reason = f"after {failure.error_type}: {failure.error_message}"
     _wait(row, State.RETRYING, "time", seconds, reason, failures=Job.failures + 1, **failure._asdict())
@@ -71,27 +65,22 @@ def postpone(row: Job, waiting_for: str, seconds: float) -> None:
     """Let the job wait for something that is no fault of its own; that counts in no budget.
 
     Raises:
-        AttemptLost: as for `succeed`.
+        AttemptLost: as for `fail`.
     """
     _wait(row, State.QUEUED, waiting_for, seconds, f"for {waiting_for}")
 
 
 def wake(waiting_for: str) -> bool:
     """Let the job that has waited longest for this run now; gives whether there is one."""
-    oldest = select(Job).where(is_waiting, Job.waiting_for == waiting_for).order_by(Job.id).limit(1)
     with transaction() as session:
-        row = session.scalar(oldest.with_for_update(skip_locked=True, key_share=True))
-        if row is not None:
-            row.run_at, row.rung_at, row.waiting_for = now(), now(), None
-            doorbell.ring(session, row)
-    return row is not None
+        return doorbell.ring_first(session, Job.waiting_for == waiting_for)
 
 
 def cancel(row: Job) -> None:
     """End the job as it was asked to.
 
     Raises:
-        AttemptLost: as for `succeed`.
+        AttemptLost: as for `fail`.
     """
     with transaction() as session:
         end(session, row, State.CANCELLED)
@@ -101,7 +90,7 @@ def progress(row: Job, done: int, total: int | None, message: str | None) -> boo
     """Write how far the job is; gives whether it was asked to stop.
 
     Raises:
-        AttemptLost: as for `succeed`.
+        AttemptLost: as for `fail`.
     """
     values = {"progress_done": done, "progress_total": total, "progress_message": message}
     return _asked(update(Job).where(*_mine(row)).values(values).returning(Job.cancel_requested_at))
@@ -111,7 +100,7 @@ def asked_to_stop(row: Job) -> bool:
     """Whether somebody cancelled the job.
 
     Raises:
-        AttemptLost: as for `succeed`.
+        AttemptLost: as for `fail`.
     """
     return _asked(select(Job.cancel_requested_at).where(*_mine(row)))
 
@@ -120,7 +109,7 @@ def log(row: Job, message: str) -> None:
     """Add a line to the job's history.
 
     Raises:
-        AttemptLost: as for `succeed`.
+        AttemptLost: as for `fail`.
     """
     with transaction() as session:
         _write(session, row)
@@ -129,12 +118,11 @@ def log(row: Job, message: str) -> None:
 
 @functools.cache
 def _claim() -> Update:
-    jobs, paused = JOBS.c, select(PausedQueue.name)
+    jobs = JOBS.c
     named = (jobs.id == given("id"), jobs.task == given("task"))
-    ready = (is_waiting, jobs.run_at <= now(), jobs.queue.not_in(paused))
     taken = {"state": State.RUNNING, "attempt": jobs.attempt + 1, "worker": given("worker"), "pid": given("pid")}
     times = {"started_at": now(), "deadline": now(given("seconds", Float())), "waiting_for": None}
-    return update(JOBS).where(*named, *ready).values(taken | times | NO_PROGRESS)
+    return update(JOBS).where(*named, is_ready(), is_free).values(taken | times | NO_PROGRESS)
 
 
 def _wait(row: Job, state: State, waiting_for: str, seconds: float, reason: str, **values: Any) -> None:
@@ -146,6 +134,7 @@ def _wait(row: Job, state: State, waiting_for: str, seconds: float, reason: str,
         record(session, row, "retrying" if state is State.RETRYING else "waiting", f"in {seconds:.1f} s {reason}")
         if soon:
             doorbell.ring(session, row, seconds)
+        doorbell.ring_next(session, row)
 
 
 def _asked(statement: Executable) -> bool:

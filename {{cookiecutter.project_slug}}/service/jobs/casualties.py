@@ -109,3 +109,4 @@ def _queue_again(session: Session, row: Job, event: str, reason: str, wait: floa
     row.state, row.run_at, row.rung_at = State.QUEUED, now(wait), now(wait)
     row.worker = row.pid = row.deadline = None
     doorbell.ring(session, row, wait)
+    doorbell.ring_next(session, row)

@@ -16,12 +16,13 @@ import structlog
 from celery import Celery
 from kombu import Connection, Queue
 from kombu.exceptions import ChannelError
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from service import NAME
 from service.config import settings
-from service.database import fork_gate
-from service.jobs.model import Job
+from service.database import fork_gate, now
+from service.jobs.model import Job, is_free, is_ready, is_waiting
 from service.observe import committed, metrics
 from service.queues import DOORBELLS_A_LOOK, MAX_DOORBELLS
 
@@ -134,6 +135,22 @@ def ring(session: Session, row: Job, delay: float = 0.0) -> None:
     A delay is held in a worker's memory, so it is for waits shorter than the reconciler's interval.
     """
     committed.then(session, partial(_ring, row, delay))
+
+
+def ring_first(session: Session, *which: ColumnElement[bool]) -> bool:
+    """Let the waiting job that was submitted first of these run now; gives whether there is one."""
+    oldest = select(Job).where(is_waiting, *which).order_by(Job.id).limit(1)
+    row = session.scalar(oldest.with_for_update(skip_locked=True, key_share=True))
+    if row is not None:
+        row.run_at, row.rung_at, row.waiting_for = now(), now(), None
+        ring(session, row)
+    return row is not None
+
+
+def ring_next(session: Session, row: Job) -> None:
+    """Let the next one run that waits for this job's lock, which it has let go, or waits for no more."""
+    if row.lock_key is not None:
+        ring_first(session, Job.lock_key == row.lock_key, is_ready(), is_free)
 
 
 def _ring(row: Job, delay: float) -> None:

@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 
 from service.database import now
 from service.errors import AttemptLost
+from service.jobs import doorbell
 from service.jobs.history import JOBS, change, given
 from service.jobs.model import Job, State
 
 # What is told of each end before it is committed; named and not imported, since it lies above this layer. And what a
 # job must have for it to be told: of any other the end is all that there is.
 ON_END = "service.webhooks.orders:on_end"
-FOLLOWED = ("callback_url",)
+FOLLOWED = ("callback_url", "lock_key")
 
 # What a job that does not run has none of.
 IDLE: dict[str, Any] = {"worker": None, "pid": None, "deadline": None}
@@ -42,6 +43,7 @@ def end(
         raise AttemptLost
     if followed(ended):
         pkgutil.resolve_name(ON_END)(session, ended)
+        doorbell.ring_next(session, ended)
 
 
 def followed(row: Job) -> bool:

@@ -4,8 +4,8 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, Enum, ForeignKey, Index, Integer, Text, Uuid, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import JSON, BigInteger, ColumnElement, Enum, ForeignKey, Index, Integer, Text, Uuid, select, text
+from sqlalchemy.orm import Mapped, aliased, mapped_column
 from sqlalchemy.sql import literal_column
 
 from service.database import Base, Timestamp, new_id, now
@@ -29,9 +29,9 @@ ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 _state = Enum(State, native_enum=False, length=16, values_callable=lambda states: [state.value for state in states])
 
 
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    """An index of some rows only, which stays small however many jobs have ended."""
-    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index of some rows only, which stays small however many jobs have ended; its name says if it is unique."""
+    return Index(name, *columns, unique=name.startswith("uq"), postgresql_where=text(where), sqlite_where=text(where))
 
 
 class Job(Base):
@@ -46,6 +46,9 @@ class Job(Base):
     client: Mapped[str] = mapped_column(Text)
     idempotency_key: Mapped[str | None] = mapped_column(Text)
     fingerprint: Mapped[str] = mapped_column(Text)
+    # Of a client's jobs with one unique_key one waits or runs; of all jobs with one lock_key one runs.
+    unique_key: Mapped[str | None] = mapped_column(Text)
+    lock_key: Mapped[str | None] = mapped_column(Text)
     # Where the job is posted when it has ended.
     callback_url: Mapped[str | None] = mapped_column(Text)
     # What the request was known by, so that the worker's log lines and traces continue it.
@@ -90,18 +93,27 @@ class Job(Base):
         _partial("ix_jobs_failed", "id", where="state = 'failed'"),
         _partial("ix_jobs_dead_letters", "queue", where="state = 'failed'"),
         _partial("ix_jobs_ended", "ended_at", where="ended_at IS NOT NULL"),
-        _partial("uq_jobs_idempotency", "client", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
+        _partial("uq_jobs_idempotency", "client", "idempotency_key", where="idempotency_key IS NOT NULL"),
+        _partial("uq_jobs_unique", "client", "unique_key", where="ended_at IS NULL AND unique_key IS NOT NULL"),
+        _partial("uq_jobs_lock", "lock_key", where="state = 'running' AND lock_key IS NOT NULL"),
+        _partial("ix_jobs_lock", "lock_key", "id", where="state IN ('queued', 'retrying') AND lock_key IS NOT NULL"),
         Index("ix_jobs_client", "client", "id"),
     )
 
 
-def is_in(state: State) -> ColumnElement[bool]:
-    """Whether a job is in this state, as a condition that the partial indexes serve."""
-    return Job.state == literal_column(f"'{state}'")
-
-
 # As conditions with their values written out: with parameters neither database would use the partial indexes.
-is_waiting = Job.state.in_([literal_column(f"'{state}'") for state in WAITING])
+def is_in(state: State, jobs: type[Job] = Job) -> ColumnElement[bool]:
+    """Whether a job is in this state."""
+    return jobs.state == literal_column(f"'{state}'")
+
+
+def is_ready(jobs: type[Job] = Job) -> ColumnElement[bool]:
+    """Whether a job waits and could run now, but for its lock."""
+    return jobs.state.in_(_waits) & (jobs.run_at <= now()) & jobs.queue.not_in(select(PausedQueue.name))
+
+
+_waits: list[ColumnElement[str]] = [literal_column(f"'{state}'") for state in WAITING]
+is_waiting = Job.state.in_(_waits)
 is_running = is_in(State.RUNNING)
 
 
@@ -143,6 +155,14 @@ class PausedQueue(Base):
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     paused_at: Mapped[datetime] = mapped_column(Timestamp, default=now())
     by: Mapped[str] = mapped_column(Text)
+
+
+# Of a job: it has no lock, or nobody has that lock and nobody who is ready for it was submitted before. Its own columns
+# have their whole names, since SQLAlchemy leaves out the tables' behind RETURNING.
+_other = aliased(Job, name="other")
+_same = select(_other.id).where(_other.lock_key == literal_column("jobs.lock_key"))
+_earlier = _same.where(_other.id < literal_column("jobs.id"), is_ready(_other))
+is_free = ~(_same.where(is_in(State.RUNNING, _other)).exists() | _earlier.exists())
 
 
 class Process(Base):

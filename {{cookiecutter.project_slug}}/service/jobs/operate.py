@@ -3,10 +3,11 @@
 import math
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service import refused
@@ -15,7 +16,7 @@ from service.database import now, transaction
 from service.errors import UnknownQueue, WrongState
 from service.jobs.ending import end
 from service.jobs.history import record
-from service.jobs.model import WAITING, Event, Job, PausedQueue, State, is_in, is_waiting
+from service.jobs.model import WAITING, Job, PausedQueue, State, is_in, is_waiting
 from service.jobs.query import demand_room, find
 from service.queues import SWEEP_ROWS
 
@@ -60,29 +61,31 @@ def retry(job_id: str, *, by: str, client: str | None) -> Job:
     """Queue a failed or cancelled job again with its budgets whole; `attempt` keeps rising.
 
     Raises:
-        JobNotFound, WrongState: as for `cancel`.
+        JobNotFound: as for `cancel`.
+        WrongState: as for `cancel`, or another job with its unique key waits or runs.
         TooManyWaiting: MAX_WAITING_JOBS of the client's wait already.
     """
     with _changing(job_id, client, {State.FAILED, State.CANCELLED}, "retry") as (session, row):
         if client is not None:
             demand_room(session, row.client, row.callback_url, settings().max_waiting_jobs)
-        for name, value in AGAIN.items():
-            setattr(row, name, value)
-        record(session, row, "retried by hand", by=by)
+        _again(session, row, by)
     return row
 
 
 def retry_all(task: str, error: str, *, by: str) -> int:
-    """As `retry`, for the failed jobs of one task with one type of error, 1,000 at most; gives how many there were."""
+    """As `retry`, for the failed jobs of one task with one type of error, 1,000 at most; gives how many there were.
+
+    Those stay whose unique key another job has by then.
+    """
     same = (is_in(State.FAILED), Job.task == task, Job.error_type == error)
-    oldest = select(Job.id).where(*same).order_by(Job.id).limit(SWEEP_ROWS)
-    again = update(Job).where(Job.id.in_(oldest.with_for_update(skip_locked=True, key_share=True)), is_in(State.FAILED))
+    oldest = select(Job).where(*same).order_by(Job.id).limit(SWEEP_ROWS)
+    done = 0
     with transaction() as session:
-        rows = session.execute(again.values(AGAIN).returning(Job.id, Job.attempt)).all()
-        done = [{"job_id": job_id, "attempt": n, "event": "retried by hand", "by": by} for job_id, n in rows]
-        if done:
-            session.execute(insert(Event), done)
-    return len(rows)
+        for row in session.scalars(oldest.with_for_update(skip_locked=True, key_share=True)).all():
+            with suppress(WrongState):
+                _again(session, row, by)
+                done += 1
+    return done
 
 
 def discard(job_id: str, *, by: str, client: str | None) -> Job:
@@ -162,6 +165,16 @@ def known(queue: str) -> None:
     queues = settings().queues
     if queue not in queues:
         raise UnknownQueue(f"expected queue to be one of {', '.join(queues)}, got: {queue}", field="queue")
+
+
+def _again(session: Session, row: Job, by: str) -> None:
+    try:
+        with session.begin_nested():
+            for name, value in AGAIN.items():
+                setattr(row, name, value)
+    except IntegrityError as error:
+        raise WrongState("expected a job's unique_key to be free, got: another that waits or runs") from error
+    record(session, row, "retried by hand", by=by)
 
 
 @contextmanager

@@ -4,14 +4,14 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, literal_column, select
+from sqlalchemy import ColumnElement, case, func, literal_column, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from service.config import settings
 from service.database import now, standalone
 from service.errors import JobNotFound, TooManyWaiting
-from service.jobs.model import WAITING, Event, Job, PausedQueue, Process, State, is_in, is_running, is_waiting
+from service.jobs.model import WAITING, Event, Job, PausedQueue, Process, State, is_free, is_in, is_ready, is_waiting
 from service.queues import WEBHOOK_CLIENT
 
 # Counting further would read the whole backlog; readers show it as "10,000+".
@@ -139,7 +139,7 @@ def count(session: Session, *where: ColumnElement[bool], cap: int = COUNT_CAP) -
 
 
 def _queue(session: Session, name: str, paused: PausedQueue | None, workers: Sequence[Process]) -> QueueStatus:
-    states = (is_waiting, is_running, is_in(State.FAILED))
+    states = (is_waiting, is_in(State.RUNNING), is_in(State.FAILED))
     depth, running, dead = (count(session, Job.queue == name, state) for state in states)
     oldest = select(Job.run_at, now()).where(Job.queue == name, is_waiting).order_by(Job.run_at).limit(1)
     first = session.execute(oldest).first()
@@ -148,9 +148,9 @@ def _queue(session: Session, name: str, paused: PausedQueue | None, workers: Seq
 
 
 def _explain(session: Session, rows: Sequence[Job]) -> None:
-    """Say of waiting jobs that their queue is paused, which is a fact of the queue and not stored with each job."""
-    waiting = [row for row in rows if row.state in WAITING]
-    paused = set(session.scalars(select(PausedQueue.name))) if waiting else ()
-    for row in waiting:
-        if row.queue in paused:
-            set_committed_value(row, "waiting_for", "pause")
+    """Say of waiting jobs that their queue is paused or their lock not free, which is not stored with each job."""
+    waiting = {row.id: row for row in rows if row.state in WAITING}
+    paused = Job.queue.in_(select(PausedQueue.name))
+    why = case((paused, "pause"), (is_ready() & ~is_free, "lock " + Job.lock_key), else_=Job.waiting_for)
+    for job_id, said in session.execute(select(Job.id, why).where(Job.id.in_(waiting))) if waiting else ():
+        set_committed_value(waiting[job_id], "waiting_for", said)

@@ -15,7 +15,7 @@ from service.database import now, standalone
 from service.jobs import casualties, processes
 from service.jobs.doorbell import Bell
 from service.jobs.history import JOBS
-from service.jobs.model import Job, PausedQueue, is_waiting
+from service.jobs.model import Job, PausedQueue, is_free, is_ready, is_waiting
 from service.jobs.query import alive, count, queues
 from service.observe import metrics
 from service.queues import SWEEP_ROWS
@@ -65,11 +65,11 @@ def _ring_unanswered(bell: Bell, until: float) -> None:
     For one in any case: among messages of jobs that are gone, a lost one would not be missed.
     """
     for queue in _turns(until):
-        old = (Job.queue == queue) & (Job.rung_at < now(-settings().sweep_limit)) & (Job.run_at < now())
+        old = is_ready() & is_free & (Job.queue == queue) & (Job.rung_at < now(-settings().sweep_limit))
         if not (calls := _oldest(old)):
             continue
         with standalone() as session:
-            waiting = count(session, is_waiting, old)
+            waiting = count(session, old)
         try:
             missing = max(1, waiting - bell.depth(queue))
         except Exception as error:

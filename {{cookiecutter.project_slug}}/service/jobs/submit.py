@@ -3,21 +3,21 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, case, insert, select
+from sqlalchemy import Text, bindparam, case, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.database import Timestamp, now, transaction
-from service.errors import IdempotencyConflict, InvalidArguments
+from service.errors import IdempotencyConflict, InvalidArguments, StoreUnavailable
 from service.jobs import catalogue, doorbell, query
 from service.jobs.history import JOBS, record
 from service.jobs.model import Job
 from service.observe.context import current_context
-from service.queues import MAX_ARGUMENTS
+from service.queues import MAX_ARGUMENTS, MAX_KEY
 
 INTERNAL = "internal"
 
@@ -38,6 +38,8 @@ def submit(
     run_at: datetime | None = None,
     expires_at: datetime | None = None,
     may_wait: int | None = None,
+    unique_key: str | None = None,
+    lock_key: str | None = None,
     session: Session | None = None,
 ) -> Job:
     """Make a durable job of the task `name`.
@@ -45,11 +47,13 @@ def submit(
     With `session` the job is committed with the caller's own rows, or not at all; its doorbell rings after that.
     `callback_url` is told how it ended; whoever takes one from outside checks it first (`outbound/guard.py`).
     The same `idempotency_key` of the same client gives the job that it gave the first time.
+    While a job of the client with the same `unique_key` waits or runs, that one is given, whatever its arguments.
+    Of all jobs with the same `lock_key` one runs at a time, the others wait for it in the order of their submission.
     `may_wait` is how many jobs the client may have waiting, of which this would be one more.
 
     Raises:
         UnknownTask: no worker announced it.
-        InvalidArguments: not JSON, larger than 64 KiB, or not what the task takes.
+        InvalidArguments: not JSON, larger than 64 KiB, not what the task takes, or a key that is none.
         IdempotencyConflict: the key was used before, for another request.
         TooManyWaiting: so many wait already.
     """
@@ -60,42 +64,51 @@ def submit(
     row: dict[str, Any] = {"task": name, "queue": entry.queue, "kwargs": dict(kwargs), "client": client}
     row |= {"idempotency_key": idempotency_key, "callback_url": callback_url, "expires_at": expires_at, "at": run_at}
     row |= {"context": current_context(), "fingerprint": hashlib.sha256(request).hexdigest()}
+    row |= _checked(unique_key=unique_key, lock_key=lock_key)
     with transaction() if session is None else nullcontext(session) as whose:
         return _insert(whose, row, may_wait)
 
 
-def encode(kwargs: Mapping[str, Any]) -> str:
-    """The arguments as canonical JSON.
+def encode(value: Any, most: int = MAX_ARGUMENTS, error: type[Exception] = InvalidArguments) -> str:
+    """The value as JSON, arguments as canonical JSON.
 
     Raises:
-        InvalidArguments: they are not JSON, or too large.
+        Exception: `error`, since it is not JSON, or larger than `most` bytes.
     """
     try:
-        text = json.dumps(kwargs, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        remedy = "pass keys and plain values, and load objects in the task"
-        raise InvalidArguments(f"expected arguments to be JSON, got: {error}; {remedy}") from error
-    if (size := len(text.encode())) > MAX_ARGUMENTS:
-        expected = f"expected arguments of at most {MAX_ARGUMENTS} bytes"
-        raise InvalidArguments(f"{expected}, got: {size}; store them and pass a key")
+        # Keys of several types cannot be sorted.
+        text = json.dumps(value, sort_keys=error is InvalidArguments, allow_nan=False)
+    except (TypeError, ValueError) as fault:
+        raise error(f"expected JSON, got: {fault}; use keys and plain values, and load objects in the task") from fault
+    if (size := len(text.encode())) > most:
+        raise error(f"expected JSON of at most {most} bytes, got: {size}; store it and use a key")
     return text
 
 
+def _checked(**keys: str | None) -> dict[str, str | None]:
+    for name, key in keys.items():
+        if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_KEY and key.isprintable()):
+            got = f"{len(key)} characters" if isinstance(key, str) else type(key).__name__
+            raise InvalidArguments(f"expected {name} to be 1 to {MAX_KEY} printable characters, got: {got}", field=name)
+    return keys
+
+
 def _insert(session: Session, row: dict[str, Any], may_wait: int | None) -> Job:
-    if row["idempotency_key"] is None:
+    if row["idempotency_key"] is None and row["unique_key"] is None:
         return _accept(session, row, may_wait)
-    same = select(Job).where(Job.client == row["client"], Job.idempotency_key == row["idempotency_key"])
-    earlier = session.scalar(same)
-    if earlier is None:
-        try:
-            with session.begin_nested():
-                return _accept(session, row, may_wait)
-        except IntegrityError:
-            # Another request with this key was faster by a moment.
-            earlier = session.scalars(same).one()
-    if earlier.fingerprint != row["fingerprint"]:
-        raise IdempotencyConflict(field="Idempotency-Key")
-    return earlier
+    # Literals, since `== None` would be IS NULL.
+    repeated = Job.idempotency_key == literal(row["idempotency_key"], Text())
+    unended = (Job.unique_key == literal(row["unique_key"], Text())) & Job.ended_at.is_(None)
+    # Again where another with one of the keys was faster by a moment; and again where that one has ended since.
+    for _ in range(3):
+        if earlier := session.scalars(select(Job).where(Job.client == row["client"], repeated | unended)).first():
+            same = earlier.idempotency_key is not None and earlier.idempotency_key == row["idempotency_key"]
+            if same and earlier.fingerprint != row["fingerprint"]:
+                raise IdempotencyConflict(field="Idempotency-Key")
+            return earlier
+        with suppress(IntegrityError), session.begin_nested():
+            return _accept(session, row, may_wait)
+    raise StoreUnavailable
 
 
 def _accept(session: Session, row: dict[str, Any], may_wait: int | None) -> Job:

@@ -2,14 +2,16 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from celery import Celery
 from celery.app.task import Task
+from pydantic import TypeAdapter
 
 from service import NAME
 from service.config import Settings
+from service.jobs import model
 from service.jobs.doorbell import broker_queue
 from service.jobs.keeper import Keeper
 from service.queues import QUEUES, VISIBILITY_TIMEOUT, Queue
@@ -85,3 +87,12 @@ def load_tasks() -> dict[str, Task]:
     for module in pkgutil.iter_modules(importlib.import_module(TASKS).__path__, f"{TASKS}."):
         importlib.import_module(module.name)
     return {name: task for name, task in sorted(app.tasks.items()) if not name.startswith("celery.")}
+
+
+def entries() -> Iterator[model.Task]:
+    """What this version can do, as the catalogue wants it: each task, its limits, and the schema of its arguments."""
+    task: Any
+    for name, task in load_tasks().items():
+        schema = TypeAdapter[Any](task.function).json_schema()
+        limits = {"soft_limit": task.soft_time_limit, "hard_limit": task.time_limit, "max_retries": task.max_retries}
+        yield model.Task(name=name, queue=task.kind, schema=schema, **limits)

@@ -1,17 +1,17 @@
 """The job as the task sees it: `self.job`."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from service import database
 from service.errors import JobCancelled
-from service.jobs import Job, attempts, submit
-from service.jobs.ending import followed
+from service.jobs import Job, State, attempts, submit
+from service.jobs.ending import end, followed
 from service.queues import PROGRESS_SECONDS
 
 
@@ -25,7 +25,7 @@ class RunningJob:
         # Left by the runner, once the task has returned or raised: that commits its transaction, or rolls it back.
         self.effects = ExitStack()
         self._session: Session | None = None
-        self._next: list[tuple[str, Mapping[str, Any], datetime | None]] = []
+        self._next: list[Callable[..., Job]] = []
         self._looked_at = float("-inf")
 
     def progress(self, done: int, total: int | None = None, message: str | None = None) -> None:
@@ -65,9 +65,12 @@ class RunningJob:
             self._session = self.effects.enter_context(database.transaction())
         yield self._session
 
-    def submit(self, name: str, kwargs: Mapping[str, Any], *, run_at: datetime | None = None) -> None:
-        """Submit the next job with this one's success: both are committed, or neither."""
-        self._next.append((name, kwargs, run_at))
+    def submit(self, name: str, kwargs: Mapping[str, Any], **options: Any) -> None:
+        """Submit the next job with this one's success: both are committed, or neither.
+
+        The options are those of `service.jobs.submit`: `run_at`, `unique_key`, `lock_key` and the others.
+        """
+        self._next.append(partial(submit, name, kwargs, client=self.row.client, **options))
 
     def succeed(self, result: Any) -> None:
         """Write the next jobs and the success, to be committed with the effects.
@@ -77,9 +80,9 @@ class RunningJob:
         """
         alone = not (self._next or followed(self.row))
         session = self._session or self.effects.enter_context(database.transaction(single=alone))
-        for name, kwargs, run_at in self._next:
-            submit(name, kwargs, client=self.row.client, run_at=run_at, session=session)
-        attempts.succeed(session, self.row, result)
+        for order in self._next:
+            order(session=session)
+        end(session, self.row, State.SUCCEEDED, result=result, **attempts.NO_ERROR)
 
     def _may_look(self) -> bool:
         if self._session is not None or time.monotonic() - self._looked_at < PROGRESS_SECONDS:

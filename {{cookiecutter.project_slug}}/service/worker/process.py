@@ -14,13 +14,13 @@ from celery.backends.base import DisabledBackend
 from service import NAME
 from service.broker import patches
 from service.config import settings
-from service.jobs import casualties, catalogue, questions
+from service.jobs import casualties, catalogue, processes
 from service.jobs.keeper import Keeper
 from service.observe.stacks import Stacks
 from service.ops import growth
 from service.queues import CANCEL_SIGNAL_SECONDS, Queue
-from service.worker import announce, runner
-from service.worker.app import App, configure
+from service.worker import runner
+from service.worker.app import App, configure, entries
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ def command_line(name: str, queue: Queue) -> list[str]:
 def run(name: str) -> int:
     """Work on one queue until SIGTERM; gives the exit code."""
     app = configure(settings())
-    catalogue.announce(announce.entries())
+    catalogue.announce(entries())
     queue = settings().queues[name]
     patches.apply()
     # A child that ends waits 30 s for a parent that listens no more; what it has to say is in its job's row already.
@@ -112,7 +112,7 @@ class Worker:
 
         First by the soft limit's signal, in the end by a kill.
         """
-        questions.answer(self.keeper.process, self._stacks.of)
+        processes.answer(self.keeper.process, self._stacks.of)
         for pid, seconds in casualties.cancelled_processes(self.keeper.process):
             if seconds >= CANCEL_SIGNAL_SECONDS:
                 _kill([pid], signal.SIGKILL if seconds >= 2 * CANCEL_SIGNAL_SECONDS else signal.SIGUSR1)

@@ -1,21 +1,21 @@
 """One attempt, from the claim to its outcome; it runs in the worker's child process."""
 
 import functools
-import json
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 
 from service.errors import AttemptLost
 from service.jobs import Job, attempts
+from service.jobs.submit import encode
 from service.observe import context, traces
 from service.queues import MAX_RESULT
 from service.worker import outcome
 from service.worker.job import RunningJob
-from service.worker.outcome import InvalidResult
 
 if TYPE_CHECKING:
     from service.worker.task import DurableTask
@@ -34,8 +34,8 @@ def run(task: "DurableTask", job_id: str) -> None:
     context.bind(job_id=job_id, task=task.name)
     try:
         row = attempts.claim(job_id, task.name, worker=worker_name, pid=os.getpid(), hard_limit=task.time_limit)
-    except outcome.STORE_ERRORS as error:
-        log.warning("store unreachable, the job waits for its next doorbell", error=type(error).__name__)
+    except (*outcome.STORE_ERRORS, IntegrityError) as error:
+        log.warning("not claimed, the job waits for its next doorbell", error=type(error).__name__)
         return
     if row is None:
         log.debug("doorbell without a job to run")
@@ -53,7 +53,8 @@ def _attempt(task: "DurableTask", row: Job) -> str:
     try:
         with job.effects:
             outcome.demand_fit(task.function, row.kwargs)
-            job.succeed(_json(task.function(**row.kwargs)))
+            encode(result := task.function(**row.kwargs), MAX_RESULT, outcome.InvalidResult)
+            job.succeed(result)
     except Exception as error:
         return _insist(functools.partial(outcome.settle, task, row, error))
     return "succeeded"
@@ -69,13 +70,3 @@ def _insist(write: Callable[[], str]) -> str:
         except outcome.STORE_ERRORS as error:
             log.warning("store unreachable, the outcome waits", error=type(error).__name__)
             time.sleep(STORE_RETRY_SECONDS)
-
-
-def _json(result: Any) -> Any:
-    try:
-        size = len(json.dumps(result, allow_nan=False).encode())
-    except (TypeError, ValueError) as error:
-        raise InvalidResult(f"expected a result of JSON, got: {error}; return keys and plain values") from error
-    if size > MAX_RESULT:
-        raise InvalidResult(f"expected a result of at most {MAX_RESULT} bytes, got: {size}; store it and return a key")
-    return result

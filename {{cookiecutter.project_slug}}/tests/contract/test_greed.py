@@ -15,7 +15,7 @@ from service.api import validation
 from service.api.tokens import mint
 from service.database import engine, now, transaction
 from service.errors import InvalidRequest, TooManyWaiting
-from service.jobs import Job, State, doorbell, history, operate, query, questions, submit
+from service.jobs import Job, State, doorbell, history, operate, processes, query, submit
 from service.webhooks import delivery, orders, secrets
 from service.webhooks.model import Message
 from tests.contract.conftest import serving
@@ -98,7 +98,7 @@ def test_the_history_of_a_job_that_is_sent_round_and_round_stays_short(
 
 def test_each_process_is_looked_at_once_and_few_with_a_heartbeat(stores: Stack) -> None:
     """However often it is asked where a job is: the worker's heartbeat waits for the answers."""
-    jobs = [submit("trials.sleep", {"seconds": 60}, client="shop") for _ in range(questions.PROCESSES + 2)]
+    jobs = [submit("trials.sleep", {"seconds": 60}, client="shop") for _ in range(processes.PROCESSES + 2)]
     for pid, job in enumerate(jobs, 101):
         _run(job, pid=pid)
         for _ in range(3):
@@ -111,7 +111,7 @@ def test_each_process_is_looked_at_once_and_few_with_a_heartbeat(stores: Stack) 
 
     for _ in range(3):
         looked.append([])
-        questions.answer("w", where)
+        processes.answer("w", where)
     assert looked == [[101, 102, 103, 104, 105], [106, 107], []]
     said = [line.message for line in query.events(jobs[-1].id, None) if line.event == "stack"]
     assert said == ["stack of 107"] * 3

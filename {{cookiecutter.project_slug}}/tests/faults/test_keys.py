@@ -1,0 +1,127 @@
+"""Work that must not meet itself: one job of a unique key, one runner of a lock, whoever dies over it."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from service.jobs import Job, State, attempts, doorbell, operate, submit
+from tests.integration.test_commands import answer
+from tests.integration.test_keys import held, lingering
+from tests.support.stack import HEARTBEAT_SECONDS, Stack, until
+from tests.support.table import Recovered
+
+DOUBLED = "each of them is a message: all run, and at once"
+
+
+def one_at_a_time(jobs: list[Job]) -> bool:
+    """Whether each of these began once the one before it, in the order of their beginning, had ended."""
+    spans = sorted((row.started_at, row.ended_at) for row in jobs if row.started_at and row.ended_at)
+    return len(spans) == len(jobs) and all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+@pytest.mark.fault("D6", DOUBLED)
+def test_fifty_submissions_of_one_unique_key_at_once_make_one_job(stack: Stack) -> None:
+    def request(number: int) -> str:
+        return submit("trials.echo", {"value": f"{number}"}, client="shop", unique_key="sync 7").id
+
+    with ThreadPoolExecutor(16) as pool:
+        ids = set(pool.map(request, range(50)))
+    assert len(ids) == 1
+    assert len(stack.jobs("trials.echo")) == 1
+
+
+@pytest.mark.fault("D6", DOUBLED)
+def test_one_job_of_a_lock_runs_at_a_time_over_all_workers(stack: Stack) -> None:
+    for queue in ("fast", "fast", "slow"):
+        stack.start("worker", queue)
+    kinds = (("trials.linger", {"seconds": 0.1}), ("trials.sleep", {"seconds": 0.1}))
+
+    def request(number: int) -> str:
+        return submit(*kinds[number % 2], lock_key="account 7").id
+
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(request, range(30)))
+    done = stack.ended(*ids)
+    assert {(row.state, row.attempt) for row in done} == {(State.SUCCEEDED, 1)}
+    assert one_at_a_time(done)
+
+
+@pytest.mark.fault("D6", "a lock in Redis stays until it expires")
+@pytest.mark.parametrize("how", ["kill", "exit", "memory"])
+def test_a_lock_whose_holder_died_is_free_at_once(stack: Stack, recovered: Recovered, how: str) -> None:
+    stack.start("worker", "fast")
+    holder = submit("trials.deadly", {"times": 1, "how": how}, lock_key="account 7")
+    following = submit("trials.echo", {"value": "next"}, lock_key="account 7")
+    again, done = stack.ended(holder.id, following.id)
+    seconds = float(stack.attempts(following.id)[0]["at"]) - float(stack.attempts(holder.id)[0]["at"])
+    recovered(seconds)
+    assert seconds < 3 * HEARTBEAT_SECONDS
+    assert (again.state, again.crashes, done.state, done.attempt) == (State.SUCCEEDED, 1, State.SUCCEEDED, 1)
+    assert one_at_a_time([again, done])
+
+
+@pytest.mark.fault("D6", "a lock in Redis stays until it expires")
+def test_a_lock_whose_whole_worker_died_is_free_within_the_heartbeat_limit(stack: Stack, recovered: Recovered) -> None:
+    worker = stack.start("worker", "slow")
+    holder = submit("trials.sleep", {"seconds": 1}, lock_key="account 7")
+    others = [submit("trials.sleep", {"seconds": 0.1}, lock_key="account 7") for _ in range(3)]
+    until(lambda: stack.attempts(holder.id))
+    killed = time.monotonic()
+    worker.kill()
+    stack.start("worker", "slow")
+    until(lambda: len(stack.attempts(holder.id)) == 2, seconds=45)
+    recovered(time.monotonic() - killed)
+    done = stack.ended(holder.id, *(row.id for row in others))
+    assert [(row.state, row.attempt, row.losses) for row in done] == [(State.SUCCEEDED, 2, 1)] + 3 * [
+        (State.SUCCEEDED, 1, 0)
+    ]
+    assert one_at_a_time(done)
+
+
+@pytest.mark.fault("L3", "the next one is never told")
+def test_a_lock_is_passed_on_although_the_doorbell_is_lost(stack: Stack) -> None:
+    worker = stack.start("worker", "slow")
+    holder = submit("trials.sleep", {"seconds": 3}, lock_key="account 7")
+    until(lambda: stack.attempts(holder.id))
+    following = submit("trials.echo", {"value": "next"}, lock_key="account 7")
+    stack.broker.stop()
+    until(lambda: stack.job(holder.id).state is State.SUCCEEDED)
+    worker.kill()
+    stack.broker.start()
+    stack.start("worker", "fast")
+    assert stack.ended(following.id)[0].state is State.SUCCEEDED
+
+
+@pytest.mark.fault("D6", "the wait for a lock occupies a worker")
+def test_what_waits_for_a_lock_occupies_no_worker_and_says_what_it_waits_for(stack: Stack) -> None:
+    stack.start("worker", "slow", ready=False)
+    stack.start("worker", "fast", QUEUE_FAST_CONCURRENCY="1")
+    holder = held(stack, "account 8")
+    ids = lingering(0, "account 8", 50)
+    (other,) = stack.ended(stack.submit("trials.echo", value="meanwhile").id)
+    assert other.state is State.SUCCEEDED
+    doorbell.flush(5)
+    until(lambda: stack.broker_depth("fast") == 0)
+    assert answer(stack, "jobs", "show", ids[0])["waiting_for"] == "lock account 8"
+    waiting = [stack.job(job_id) for job_id in ids]
+    assert {(row.state, row.attempt, row.waiting_for) for row in waiting} == {(State.QUEUED, 0, "lock account 8")}
+    rung = {row.id: row.rung_at for row in waiting}
+    # Longer than a doorbell may go unanswered: nobody rings again for those that could not run.
+    until(lambda: datetime.now(UTC) - max(at for at in rung.values() if at) > timedelta(seconds=5))
+    assert stack.job(holder.id).state is State.RUNNING
+    assert {job_id: stack.job(job_id).rung_at for job_id in ids} == rung
+    operate.cancel(holder.id, by="test", client=None)
+    assert {row.state for row in stack.ended(*ids)} == {State.SUCCEEDED}
+
+
+@pytest.mark.fault("D6", "whoever asks first has the lock")
+@pytest.mark.usefixtures("stack")
+def test_no_job_overtakes_one_that_waits_for_its_lock_before_it() -> None:
+    def claimed(job_id: str) -> bool:
+        return attempts.claim(job_id, "trials.linger", worker="w", pid=1, hard_limit=30) is not None
+
+    first, second = lingering(0, "account 7", 2)
+    assert [claimed(job_id) for job_id in (second, first, second)] == [False, True, False]
