@@ -122,6 +122,9 @@ HOST_SPARED_CAP = 3600.0
 MAX_ARGUMENTS = 64 * 1024
 MAX_RESULT = 256 * 1024
 
+# Jobs that one batch has at most.
+MAX_BATCH = 100_000
+
 # Seconds between two writes of one job's progress: a hotter row bloats PostgreSQL.
 PROGRESS_SECONDS = 1.0
 

@@ -21,7 +21,6 @@ from sqlalchemy.orm import Session
 from service import NAME
 from service.config import settings
 from service.database import fork_gate
-from service.jobs.model import Job
 from service.observe import committed, metrics
 from service.queues import DOORBELLS_A_LOOK, MAX_DOORBELLS
 
@@ -128,7 +127,7 @@ _ringer: Ringer | None = None
 _lock = threading.Lock()
 
 
-def ring(session: Session, row: Job, delay: float = 0.0) -> None:
+def ring(session: Session, row: Any, delay: float = 0.0) -> None:
     """Say, once this transaction is committed, that the job may be ready in `delay` seconds; no broker is waited for.
 
     A delay is held in a worker's memory, so it is for waits shorter than the reconciler's interval.
@@ -136,7 +135,7 @@ def ring(session: Session, row: Job, delay: float = 0.0) -> None:
     committed.then(session, partial(_ring, row, delay))
 
 
-def _ring(row: Job, delay: float) -> None:
+def _ring(row: Any, delay: float) -> None:
     global _ringer
     with _lock:
         _ringer = _ringer or Ringer()

@@ -111,20 +111,20 @@ def alive(role: str) -> Sequence[Process]:
         return session.scalars(query).all()
 
 
-def demand_room(session: Session, client: str, callback_url: str | None, may_wait: int) -> None:
-    """Refuse one more job of a client that has as many waiting as it may, deliveries among them if it orders one more.
+def demand_room(session: Session, client: str, callback_url: str | None, may_wait: int, jobs: int = 1) -> None:
+    """Refuse jobs of a client of which more would wait than may, counting deliveries too if it orders one more.
 
     Raises:
         TooManyWaiting: it has.
     """
     clients = (client,) if not callback_url else (client, WEBHOOK_CLIENT.format(client))
     until, room = _room.get(clients, (0.0, 0))
-    if not room or time.monotonic() > until:
+    if room < jobs or time.monotonic() > until:
         left = may_wait - count(session, Job.client.in_(clients), is_waiting, cap=may_wait)
-        if left <= 0:
+        if left < jobs:
             raise TooManyWaiting
-        until, room = time.monotonic() + ROOM_SECONDS, max(1, left // SHARE)
-    _room[clients] = until, room - 1
+        until, room = time.monotonic() + ROOM_SECONDS, max(jobs, left // SHARE)
+    _room[clients] = until, room - jobs
 
 
 def presumed_dead() -> now:
