@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, cast, func, insert, literal, null, select, update
@@ -29,14 +30,11 @@ from service.queues import MAX_BATCH, SWEEP_ROWS
 # When a job runs that waits for others: never, unless the last of them says otherwise.
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
-Arguments = Mapping[str, Any]
 Fields = dict[str, Any]
-Then = tuple[str, Arguments] | None
+Then = tuple[str, Mapping[str, Any]] | None
 
 # The id before all others.
 NIL = "00000000-0000-0000-0000-000000000000"
-
-_open = Job.ended_at.is_(None)
 
 
 class BatchNotFound(ServiceError, status=404, title="Batch not found"):
@@ -55,7 +53,7 @@ class Batch(NamedTuple):
 
 def submit(
     task: str,
-    items: Sequence[Arguments],
+    items: Sequence[Mapping[str, Any]],
     *,
     then: Then = None,
     client: str = INTERNAL,
@@ -140,7 +138,7 @@ def cancel(batch_id: str, *, by: str, client: str | None) -> Batch:
     while _cancel_some(found.id, by):
         pass
     with standalone() as session:
-        left = session.scalars(select(Job.id).where(Job.batch_id == found.id, _open)).all()
+        left = session.scalars(select(Job.id).where(Job.batch_id == found.id, Job.ended_at.is_(None))).all()
     for job_id in left:
         _cancel_one(job_id, by)
     return get(found.id, client)
@@ -152,12 +150,12 @@ def on_end(session: Session, row: Job) -> None:
     An open sibling that nobody has locked is held until this transaction ends: it can only end later, will see that
     this one has, and look for itself. Where there is none, others may be ending at this moment: they take turns.
     """
-    sibling = select(Job.id).where(Job.batch_id == row.batch_id, _open).order_by(Job.id.desc()).limit(1)
-    if session.scalar(sibling.with_for_update(skip_locked=True, key_share=True)) is not None:
+    other = select(Job.id).where(Job.batch_id == row.batch_id, Job.ended_at.is_(None)).order_by(Job.id.desc()).limit(1)
+    if session.scalar(other.with_for_update(skip_locked=True, key_share=True)) is not None:
         return
     waits = select(Job).where(Job.id == row.batch_id, Job.waiting_for == "batch")
     follower = session.scalar(waits.with_for_update(key_share=True))
-    if follower is not None and session.scalar(sibling) is None:
+    if follower is not None and session.scalar(other) is None:
         # Rung for here and once more by the reconciler, in case that this process does not live to do it.
         follower.run_at, follower.rung_at, follower.waiting_for = now(), None, None
         record(session, follower, "batch ended")
@@ -185,7 +183,7 @@ def _cancel_some(batch_id: str, by: str) -> bool:
     return bool(rows)
 
 
-def _checked(entry: Task, index: int, item: Arguments) -> str:
+def _checked(entry: Task, index: int, item: Mapping[str, Any]) -> str:
     try:
         catalogue.validate(entry, item)
         return encode(item)
@@ -198,29 +196,30 @@ def _accept(session: Session, common: Fields, texts: Sequence[str], then: Then, 
     if then is not None:
         batch_id = submit_one(*then, client=common["client"], run_at=NEVER, session=session).id
         session.execute(update(JOBS).where(JOBS.c.id == batch_id).values(waiting_for="batch"))
+    common = common | {"batch_id": batch_id}
     # In the order of the items, also within a millisecond.
     ids = sorted(new_id() for _ in texts)
-    each = [f'["{id_.replace("-", "")}", {text}]' for id_, text in zip(ids, texts, strict=True)]
-    each[0] = f"{each[0][:-1]}, {json.dumps(key)}]"
+    each: list[list[str | None]] = [[id_.replace("-", ""), text, None] for id_, text in zip(ids, texts, strict=True)]
+    each[0][2] = key
     # A doorbell beyond the backlog would be dropped: there the reconciler rings.
     for start in range(0, len(each), SWEEP_ROWS):
-        _insert(session, each[start : start + SWEEP_ROWS], common | {"batch_id": batch_id}, rung=start < doorbell.BACKLOG)
+        _insert(session, each[start : start + SWEEP_ROWS], common, rung=start < doorbell.BACKLOG)
     mine = select(JOBS.c.id, literal(0), literal("accepted"), JOBS.c.client).where(JOBS.c.batch_id == batch_id)
     session.execute(insert(Event).from_select(["job_id", "attempt", "event", "by"], mine))
     for number, id_ in enumerate(ids):
-        row = Job(id=id_, **common)
+        row = SimpleNamespace(id=id_, idempotency_key=None, **common)
         outcomes.note(session, row, "accepted")
         if number < doorbell.BACKLOG:
             doorbell.ring(session, row)
     return batch_id
 
 
-def _insert(session: Session, items: Sequence[str], fixed: Fields, *, rung: bool) -> None:
+def _insert(session: Session, items: Sequence[list[str | None]], fixed: Fields, *, rung: bool) -> None:
     # One document of ids, arguments and keys: as parameters of their own they would cost more than all else.
-    document = literal(f"[{','.join(items)}]")
+    document = literal(json.dumps(items))
     unfold = {"postgresql": func.json_array_elements(cast(document, JSON)), "sqlite": func.json_each(document)}
     item = unfold[session.get_bind().dialect.name].table_valued("value").c.value
     values: Fields = {name: literal(value, JOBS.c[name].type) for name, value in fixed.items()}
-    values |= {"id": cast(item.op("->>")(0), JOBS.c.id.type), "kwargs": item.op("->")(1)}
+    values |= {"id": cast(item.op("->>")(0), JOBS.c.id.type), "kwargs": func.json(item.op("->>")(1))}
     values |= {"idempotency_key": item.op("->>")(2), "run_at": now(), "rung_at": now() if rung else null()}
     session.execute(insert(JOBS).from_select(list(values), select(*values.values())))
