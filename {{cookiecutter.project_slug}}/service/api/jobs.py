@@ -12,11 +12,10 @@ RETRY_AFTER = 1
 Given = str | None
 
 
-def index(
-    client: Given, limit: int, state: Given = None, task: Given = None, queue: Given = None, cursor: Given = None
-) -> Answer:
+def index(client: Given, limit: int, batch_id: Given = None, **given: Given) -> Answer:
     """List jobs, newest first."""
-    page = query.page(client, state=state, task=task, queue=queue, limit=limit, cursor=cursor)
+    filters = {name: given.get(name) for name in ("state", "task", "queue", "cursor")}
+    page = query.page(client, limit=limit, batch_id=batch_id and batch_id.lower(), **filters)
     return answer({"jobs": [view.job(row) for row in page.jobs], "next_cursor": page.next_cursor})
 
 

@@ -65,15 +65,13 @@ def find(session: Session, job_id: str, client: str | None, *, lock: bool = Fals
     return row
 
 
-def page(
-    client: Given, state: Given = None, task: Given = None, queue: Given = None, limit: int = 50, cursor: Given = None
-) -> Page:
+def page(client: Given, state: Given = None, limit: int = 50, cursor: Given = None, **equal: Given) -> Page:
     """Jobs from the newest to the oldest; ids rise with time, so a page neither repeats nor skips while jobs are added.
 
-    `cursor` is the `next_cursor` of the page before: its last job's id.
+    `cursor` is the `next_cursor` of the page before: its last job's id. `equal` are columns, as `task` or `batch_id`.
     """
-    wanted = {Job.client: client, Job.task: task, Job.queue: queue}
-    query = select(Job).where(*(column == value for column, value in wanted.items() if value is not None))
+    wanted = {"client": client, **equal}
+    query = select(Job).where(*(getattr(Job, name) == value for name, value in wanted.items() if value is not None))
     if state:
         query = query.where(is_in(State(state)))
     if cursor:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, cast, func, insert, literal, null, select, update
+from sqlalchemy import JSON, cast, column, func, insert, literal, null, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -218,8 +218,8 @@ def _insert(session: Session, items: Sequence[list[str | None]], fixed: Fields, 
     # One document of ids, arguments and keys: as parameters of their own they would cost more than all else.
     document = literal(json.dumps(items))
     unfold = {"postgresql": func.json_array_elements(cast(document, JSON)), "sqlite": func.json_each(document)}
-    item = unfold[session.get_bind().dialect.name].table_valued("value").c.value
+    item = unfold[session.get_bind().dialect.name].table_valued(column("value", JSON)).c.value
     values: Fields = {name: literal(value, JOBS.c[name].type) for name, value in fixed.items()}
-    values |= {"id": cast(item.op("->>")(0), JOBS.c.id.type), "kwargs": func.json(item.op("->>")(1))}
-    values |= {"idempotency_key": item.op("->>")(2), "run_at": now(), "rung_at": now() if rung else null()}
+    values |= {"id": cast(item[0].as_string(), JOBS.c.id.type), "kwargs": func.json(item[1].as_string())}
+    values |= {"idempotency_key": item[2].as_string(), "run_at": now(), "rung_at": now() if rung else null()}
     session.execute(insert(JOBS).from_select(list(values), select(*values.values())))
