@@ -31,6 +31,13 @@ def demand_one_end(stack: Stack, batch: str, *states: str) -> None:
     assert stack.events(batch).count("batch ended") == 1
 
 
+def somebody_waits() -> bool:
+    """Whether a transaction of the service waits for another."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with database.standalone() as session:
+        return bool(session.scalar(text(query)))
+
+
 @pytest.mark.fault("L1", "a chord whose last part is lost with its worker waits for ever (early ack)")
 def test_a_worker_killed_at_the_last_job_of_a_batch(stack: Stack, recovered: Recovered) -> None:
     stack.start("worker", "fast")
@@ -93,21 +100,25 @@ def test_two_last_jobs_that_end_in_the_same_moment(stack: Stack) -> None:
     batch = batches.submit("crowds.one", [{"number": 1}] * 2, then=REDUCE)
     first, second = batches.results(batch)
     ended = {"state": State.SUCCEEDED, "ended_at": database.now()}
+    updated, began, looked = (threading.Event() for _ in range(3))
+
+    def elsewhere() -> None:
+        with database.transaction() as there:
+            there.execute(update(JOBS).where(Job.id == second.id).values(ended))
+            updated.set()
+            began.wait(5)
+            batches.on_end(there, second)
+            looked.set()
+
+    other = threading.Thread(target=elsewhere)
     with database.transaction() as here:
         here.execute(update(JOBS).where(Job.id == first.id).values(ended))
-
-        def elsewhere() -> None:
-            with database.transaction() as there:
-                there.execute(update(JOBS).where(Job.id == second.id).values(ended))
-                updated.set()
-                batches.on_end(there, second)
-
-        updated = threading.Event()
-        other = threading.Thread(target=elsewhere)
         other.start()
         # Neither sees the other's end, and each has locked its own row.
         assert updated.wait(5)
         batches.on_end(here, first)
+        began.set()
+        until(lambda: looked.is_set() or somebody_waits())
     other.join(10)
     assert stack.job(batch).waiting_for is None
     assert stack.events(batch).count("batch ended") == 1
