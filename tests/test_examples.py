@@ -45,14 +45,15 @@ def leave_out_batches(folder: Path) -> None:
     """Delete what the README's chapter of batches names: files, a line of the kernel, a command, and blocks."""
     said = re.search(r"^Who does not want batches deletes (.*)$", (folder / "README.md").read_text(), re.M)
     assert said
-    *files, tests, word, ending, cli, contract = re.findall(r"`(.+?)`", said[1])[:9]
+    names = re.findall(r"`(.+?)`", said[1])
+    *files, tests, hook, ending, word, cli, contract = names[:10]
     for path in (*(folder / file for file in files), *folder.glob(tests)):
         path.unlink()
-    without_line = re.sub(rf"^.*\b{word}\b.*\n", "", (folder / ending).read_text(), flags=re.M)
-    (folder / ending).write_text(without_line)
-    (folder / cli).write_text((folder / cli).read_text().replace(f' "{word}",', ""))
-    blocks = re.findall(r"`(.+?)`", said[1])[9:]
-    (folder / contract).write_text(without(blocks, (folder / contract).read_text()))
+    for file, part in ((ending, rf"^.*{hook}.*\n"), (cli, f" {word},")):
+        text, count = re.subn(part, "", (folder / file).read_text(), flags=re.M)
+        assert count == 1, part
+        (folder / file).write_text(text)
+    (folder / contract).write_text(without(names[10:], (folder / contract).read_text()))
 
 
 def table(folder: Path) -> Iterator[tuple[list[str], list[str]]]:
