@@ -1,4 +1,4 @@
-"""The two examples and the operator's page can be removed as the README says, and the service is still green."""
+"""The examples, the operator's page and batches can be removed as the README says, and the service is still green."""
 
 import re
 import shutil
@@ -11,9 +11,10 @@ import pytest
 
 @pytest.fixture(scope="module")
 def bare(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the service without what its README's table names, and without its operator's page."""
+    """A copy of the service without what its README's table names, its operator's page, and batches."""
     copy = shutil.copytree(project, tmp_path_factory.mktemp("bare") / project.name)
     leave_out_page(copy)
+    leave_out_batches(copy)
     contract = copy / "service" / "openapi.yaml"
     for files, blocks in table(copy):
         for file in files:
@@ -38,6 +39,21 @@ def leave_out_page(folder: Path) -> None:
     text, count = re.subn(rf"^({tools}: .*) = .*$", r"\1 = ()", (folder / cli).read_text(), flags=re.M)
     assert count == 1
     (folder / cli).write_text(text)
+
+
+def leave_out_batches(folder: Path) -> None:
+    """Delete what the README's chapter of batches names: files, a line of the kernel, a command, and blocks."""
+    said = re.search(r"^Who does not want batches deletes (.*)$", (folder / "README.md").read_text(), re.M)
+    assert said
+    names = re.findall(r"`(.+?)`", said[1])
+    *files, tests, hook, ending, word, cli, contract = names[:10]
+    for path in (*(folder / file for file in files), *folder.glob(tests)):
+        path.unlink()
+    for file, part in ((ending, rf"^.*{hook}.*\n"), (cli, f" {word},")):
+        text, count = re.subn(part, "", (folder / file).read_text(), flags=re.M)
+        assert count == 1, part
+        (folder / file).write_text(text)
+    (folder / contract).write_text(without(names[10:], (folder / contract).read_text()))
 
 
 def table(folder: Path) -> Iterator[tuple[list[str], list[str]]]:

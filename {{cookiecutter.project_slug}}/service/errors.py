@@ -95,7 +95,7 @@ class TooManyRequests(ServiceError, status=429, title="Too many requests"):
 
 
 class TooManyWaiting(TooManyRequests, title="Too many jobs waiting"):
-    """Too many jobs of the client wait already; submit more once some have begun (MAX_WAITING_JOBS)."""
+    """Too many jobs of the client would wait; submit fewer, or more once some have begun (MAX_WAITING_JOBS)."""
 
 
 class StoreUnavailable(ServiceError, status=503, title="Store unavailable"):

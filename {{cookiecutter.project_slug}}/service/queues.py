@@ -125,6 +125,9 @@ MAX_RESULT = 256 * 1024
 # Characters of a unique or lock key.
 MAX_KEY = 200
 
+# Jobs that one batch has at most.
+MAX_BATCH = 100_000
+
 # Seconds between two writes of one job's progress: a hotter row bloats PostgreSQL.
 PROGRESS_SECONDS = 1.0
 

@@ -17,7 +17,7 @@ def job(row: Job) -> dict[str, Any]:
         "progress": progress if row.progress_done is not None else None,
         "result": row.result,
         "error": {"type": row.error_type, "message": row.error_message} if row.error_type else None,
-        "callback_url": row.callback_url,
+        **_columns(row, "callback_url", "batch_id"),
         "cancel_requested": row.cancel_requested_at is not None,
         **_columns(row, "run_at", "created_at", "started_at", "ended_at"),
     }

@@ -15,22 +15,39 @@ from service.outbound.guard import check_url
 from service.webhooks import secrets
 
 
-def accept(task: str, arguments: Mapping[str, Any], *, client: str, run_at: str | None = None, **extra: Any) -> Answer:
+def accept(
+    task: str,
+    arguments: Mapping[str, Any],
+    *,
+    client: str,
+    run_at: str | None = None,
+    callback_url: str | None = None,
+    unique_key: str | None = None,
+    lock_key: str | None = None,
+) -> Answer:
     """Make the job and say where to ask for it; the request's Idempotency-Key makes it once.
 
-    Besides there are `callback_url`, and the keys that a handler gives the job: `unique_key`, `lock_key`.
+    The handler decides the `unique_key` and the `lock_key`, as `submit` takes them.
 
     Raises:
         AddressRefused: the callback's address is not public.
         NoWebhookSecret: the client has none that the callback could be signed with.
         TooManyWaiting: MAX_WAITING_JOBS of the client's wait already.
     """
-    if extra.get("callback_url") is not None:
+    if callback_url is not None:
         secrets.of(client)
-        check_url(extra["callback_url"], "callback_url")
-    extra |= {"run_at": moment(run_at) if run_at else None, "may_wait": settings().max_waiting_jobs}
-    key = _key(connexion.request.headers.get("Idempotency-Key"))
-    row = submit(task, arguments, client=client, idempotency_key=key, **extra)
+        check_url(callback_url, "callback_url")
+    row = submit(
+        task,
+        arguments,
+        client=client,
+        idempotency_key=_key(connexion.request.headers.get("Idempotency-Key")),
+        callback_url=callback_url,
+        run_at=moment(run_at) if run_at else None,
+        may_wait=settings().max_waiting_jobs,
+        unique_key=unique_key,
+        lock_key=lock_key,
+    )
     return answer(view.job(row), 202, {"Location": f"/v1/jobs/{row.id}"})
 
 

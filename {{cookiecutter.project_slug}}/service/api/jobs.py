@@ -13,10 +13,17 @@ Given = str | None
 
 
 def index(
-    client: Given, limit: int, state: Given = None, task: Given = None, queue: Given = None, cursor: Given = None
+    client: Given,
+    limit: int,
+    state: Given = None,
+    task: Given = None,
+    queue: Given = None,
+    batch_id: Given = None,
+    cursor: Given = None,
 ) -> Answer:
     """List jobs, newest first."""
-    page = query.page(client, state=state, task=task, queue=queue, limit=limit, cursor=cursor)
+    equal = {"task": task, "queue": queue, "batch_id": batch_id and batch_id.lower()}
+    page = query.page(client, state=state, limit=limit, cursor=cursor, **equal)
     return answer({"jobs": [view.job(row) for row in page.jobs], "next_cursor": page.next_cursor})
 
 

@@ -25,12 +25,14 @@ def jobs() -> None:
 @click.option("--task")
 @click.option("--queue")
 @click.option("--client", help="Only this client's jobs.")
+@click.option("--batch-id", type=click.UUID, help="Only this batch's jobs.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--cursor", type=click.UUID, help="The next_cursor of the page before.")
 @operator
-def list_(as_json: bool, client: str | None, cursor: UUID | None, **filters: Any) -> None:
+def list_(as_json: bool, client: str | None, cursor: UUID | None, batch_id: UUID | None, **filters: Any) -> None:
     """List jobs, newest first; `--state failed` are the dead letters."""
-    page = query.page(client, cursor=str(cursor) if cursor else None, **filters)
+    filters |= {name: str(given) for name, given in (("cursor", cursor), ("batch_id", batch_id)) if given}
+    page = query.page(client, **filters)
     rows = [view.job(row) for row in page.jobs]
     lines = [row | {"error": (row["error"] or {}).get("type")} for row in rows]
     show({"jobs": rows, "next_cursor": page.next_cursor} if as_json else lines, as_json, COLUMNS)

@@ -129,7 +129,7 @@ _ringer: Ringer | None = None
 _lock = threading.Lock()
 
 
-def ring(session: Session, row: Job, delay: float = 0.0) -> None:
+def ring(session: Session, row: Any, delay: float = 0.0) -> None:
     """Say, once this transaction is committed, that the job may be ready in `delay` seconds; no broker is waited for.
 
     A delay is held in a worker's memory, so it is for waits shorter than the reconciler's interval.
@@ -153,7 +153,7 @@ def ring_next(session: Session, row: Job) -> None:
         ring_first(session, Job.lock_key == row.lock_key, is_ready(), is_free)
 
 
-def _ring(row: Job, delay: float) -> None:
+def _ring(row: Any, delay: float) -> None:
     global _ringer
     with _lock:
         _ringer = _ringer or Ringer()

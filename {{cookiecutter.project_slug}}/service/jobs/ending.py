@@ -9,14 +9,16 @@ from sqlalchemy.orm import Session
 
 from service.database import now
 from service.errors import AttemptLost
-from service.jobs import doorbell
 from service.jobs.history import JOBS, change, given
 from service.jobs.model import Job, State
 
-# What is told of each end before it is committed; named and not imported, since it lies above this layer. And what a
-# job must have for it to be told: of any other the end is all that there is.
-ON_END = "service.webhooks.orders:on_end"
-FOLLOWED = ("callback_url", "lock_key")
+# What is told of an end before it is committed, by what a job must have for it: of any other the end is all that there
+# is. Named and not imported, since it lies above this layer, or may be deleted.
+FOLLOWED = {
+    "callback_url": "service.webhooks.orders:on_end",
+    "batch_id": "service.jobs.shapes.batches:on_end",
+    "lock_key": "service.jobs.doorbell:ring_next",
+}
 
 # What a job that does not run has none of.
 IDLE: dict[str, Any] = {"worker": None, "pid": None, "deadline": None}
@@ -41,14 +43,13 @@ def end(
     ended = change(session, _end(row.state, state, *values), fills, event or state.value, message=message, by=by)
     if ended is None:
         raise AttemptLost
-    if followed(ended):
-        pkgutil.resolve_name(ON_END)(session, ended)
-        doorbell.ring_next(session, ended)
+    for name in followed(ended):
+        pkgutil.resolve_name(FOLLOWED[name])(session, ended)
 
 
-def followed(row: Job) -> bool:
-    """Whether something follows the job's end, which takes a transaction of more than one statement."""
-    return any(getattr(row, name) is not None for name in FOLLOWED)
+def followed(row: Job) -> list[str]:
+    """For what something follows the job's end, which takes a transaction of more than one statement."""
+    return [name for name in FOLLOWED if getattr(row, name) is not None]
 
 
 @functools.cache

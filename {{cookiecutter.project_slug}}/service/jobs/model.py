@@ -51,6 +51,8 @@ class Job(Base):
     lock_key: Mapped[str | None] = mapped_column(Text)
     # Where the job is posted when it has ended.
     callback_url: Mapped[str | None] = mapped_column(Text)
+    # The batch that it is one of, and the job that follows when all of that have ended, if one does.
+    batch_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     # What the request was known by, so that the worker's log lines and traces continue it.
     context: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
@@ -93,6 +95,8 @@ class Job(Base):
         _partial("ix_jobs_failed", "id", where="state = 'failed'"),
         _partial("ix_jobs_dead_letters", "queue", where="state = 'failed'"),
         _partial("ix_jobs_ended", "ended_at", where="ended_at IS NOT NULL"),
+        _partial("ix_jobs_batch", "batch_id", "id", where="batch_id IS NOT NULL"),
+        _partial("ix_jobs_batch_open", "batch_id", "id", where="batch_id IS NOT NULL AND ended_at IS NULL"),
         _partial("uq_jobs_idempotency", "client", "idempotency_key", where="idempotency_key IS NOT NULL"),
         _partial("uq_jobs_unique", "client", "unique_key", where="ended_at IS NULL AND unique_key IS NOT NULL"),
         _partial("uq_jobs_lock", "lock_key", where="state = 'running' AND lock_key IS NOT NULL"),

@@ -65,15 +65,13 @@ def find(session: Session, job_id: str, client: str | None, *, lock: bool = Fals
     return row
 
 
-def page(
-    client: Given, state: Given = None, task: Given = None, queue: Given = None, limit: int = 50, cursor: Given = None
-) -> Page:
+def page(client: Given, state: Given = None, limit: int = 50, cursor: Given = None, **equal: Given) -> Page:
     """Jobs from the newest to the oldest; ids rise with time, so a page neither repeats nor skips while jobs are added.
 
-    `cursor` is the `next_cursor` of the page before: its last job's id.
+    `cursor` is the `next_cursor` of the page before: its last job's id. `equal` are columns, as `task` or `batch_id`.
     """
-    wanted = {Job.client: client, Job.task: task, Job.queue: queue}
-    query = select(Job).where(*(column == value for column, value in wanted.items() if value is not None))
+    wanted = {"client": client, **equal}
+    query = select(Job).where(*(getattr(Job, name) == value for name, value in wanted.items() if value is not None))
     if state:
         query = query.where(is_in(State(state)))
     if cursor:
@@ -111,20 +109,20 @@ def alive(role: str) -> Sequence[Process]:
         return session.scalars(query).all()
 
 
-def demand_room(session: Session, client: str, callback_url: str | None, may_wait: int) -> None:
-    """Refuse one more job of a client that has as many waiting as it may, deliveries among them if it orders one more.
+def demand_room(session: Session, client: str, callback_url: str | None, may_wait: int, jobs: int = 1) -> None:
+    """Refuse jobs of a client of which more would wait than may, counting deliveries too if it orders one more.
 
     Raises:
         TooManyWaiting: it has.
     """
     clients = (client,) if not callback_url else (client, WEBHOOK_CLIENT.format(client))
     until, room = _room.get(clients, (0.0, 0))
-    if not room or time.monotonic() > until:
+    if room < jobs or time.monotonic() > until:
         left = may_wait - count(session, Job.client.in_(clients), is_waiting, cap=may_wait)
-        if left <= 0:
+        if left < jobs:
             raise TooManyWaiting
-        until, room = time.monotonic() + ROOM_SECONDS, max(1, left // SHARE)
-    _room[clients] = until, room - 1
+        until, room = time.monotonic() + ROOM_SECONDS, max(jobs, left // SHARE)
+    _room[clients] = until, room - jobs
 
 
 def presumed_dead() -> now:
