@@ -211,5 +211,7 @@ def test_gitlab_has_no_token_where_libraries_run(render: Render) -> None:
     jobs, _ = gitlab(render(ci="gitlab"))
     having = {name for name, job in jobs.items() if isinstance(job, dict) and "environment" in job}
     assert having == {"propose"}
-    assert {line.split()[0] for line in jobs["propose"]["script"]} == {"if", "git"}
-    assert (jobs["propose"]["needs"], jobs["propose"]["variables"]["GIT_STRATEGY"]) == (["update"], "none")
+    assert {line.split()[0] for line in jobs["propose"]["script"]} == {"if", "here=$PWD", "cd", "git"}
+    # Neither a clone where another job's files are unpacked, nor artifacts, among which variables might be.
+    handed = [{"job": "update", "artifacts": False}]
+    assert (jobs["propose"]["needs"], jobs["propose"]["variables"]["GIT_STRATEGY"]) == (handed, "none")
