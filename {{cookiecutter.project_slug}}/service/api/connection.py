@@ -128,10 +128,10 @@ class Connection(HttpToolsProtocol):
         self._in_head, self._head, self._pieces = True, 0, 0
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
         super().on_url(url)
         if len(self.url) > MAX_URL:
             raise TooMuch
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # As HTTP/2 counts (RFC 9113, 6.5.2): thousands of empty ones cost memory, too.
