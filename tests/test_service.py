@@ -5,8 +5,10 @@ import re
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -26,7 +28,10 @@ def greeting(installed: Path) -> Iterator[str]:
     try:
         assert process.stdout
         lines = iter(process.stdout.readline, "")
-        yield "".join(line for line in take_until("curl -i", lines))
+        said = "".join(line for line in take_until("curl -i", lines))
+        # Somebody reads on: what a full pipe stops does not hear Ctrl-C.
+        Thread(target=lambda: deque(lines, maxlen=0), daemon=True).start()
+        yield said
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(STOP_SECONDS)
