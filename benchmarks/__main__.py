@@ -20,7 +20,7 @@ def main() -> None:
         scratch = Path(name)
         service = render(REPOSITORY, scratch / "first")
         rendering(scratch, service)
-        run("uv", "sync", "--quiet", cwd=service)
+        run(os.environ.get("UV", "uv"), "sync", "--quiet", cwd=service)
         starting(service)
         probing(service)
         backlog(service)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import commit, git
+from tests.conftest import UV, commit, git
 
 PROGRAMS = ("docker", "apt-get", "gh")
 IMAGE = "registry.example.com/team/order-desk"
@@ -95,7 +95,7 @@ class Checkout:
         project = shutil.copytree(rendered, folder / rendered.name)
         shutil.copy(lock, project / "uv.lock")
         # What one place wants beside the default one's.
-        subprocess.run([os.environ.get("UV", "uv"), "lock", "--quiet"], cwd=project, check=True)
+        subprocess.run([UV, "lock", "--quiet"], cwd=project, check=True)
         (place,) = project.glob("deploy/*/place.py")
         place.write_text(PLACE)
         # Thousands of requests take minutes; one of each kind says that the job runs.

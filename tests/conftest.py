@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,9 @@ TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
 QUESTIONS = json.loads((REPOSITORY / "cookiecutter.json").read_text())
 CHOICES = {name: values for name, values in QUESTIONS.items() if isinstance(values, list) and not name.startswith("_")}
 ODD_TEXT = r"""Desk #1: "orders", 'refunds' & <more> \ C:\new\table {x} % $HOME `id` 📦 ''' """ + '""" \\'
+
+# `uv run` says where uv is; a machine need not have one of its own on its PATH.
+UV = os.environ.get("UV", "uv")
 
 Render = Callable[..., Path]
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.conftest import git
+from tests.conftest import UV, git
 
 IMAGE = "deploy-to-a-machine"
 # What answers in every container's network, and on this machine: Docker's own bridge.
@@ -194,7 +194,7 @@ def _repository(made: Machine) -> None:
         )
     (made.service / "deploy" / "compose" / "empty.env").write_text("DOCKER_HOST=\nHOST_KEY=\n")
     subprocess.run(["make", "setup"], cwd=made.service, check=True)
-    subprocess.run(["uv", "sync", "--quiet", "--group", "deploy"], cwd=made.service, check=True)
+    subprocess.run([UV, "sync", "--quiet", "--group", "deploy"], cwd=made.service, check=True)
     git(made.service, "init", "--initial-branch=main")
     git(made.service, "add", "--all")
     for version in (FIRST, SECOND, BROKEN):

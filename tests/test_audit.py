@@ -1,7 +1,6 @@
 """Deploys as checkov judges them, and the rendered `make audit` beside an advisory service of this test's own."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,14 +10,14 @@ import pytest
 import yaml
 
 from tests.advisories import advisories
-from tests.conftest import Render
+from tests.conftest import UV, Render
 from tests.manifests import manifests, merged
 
 __all__ = ["advisories"]
 
 pytestmark = pytest.mark.audit
-# Not of this environment: it wants older libraries than pytest does. `uv run` says where uv is.
-UV, CHECKOV = os.environ.get("UV", "uv"), "checkov@3.3.30"
+# Not of this environment: it wants older libraries than pytest does.
+CHECKOV = "checkov@3.3.30"
 # compose.yaml has the one password that is no secret: production refuses it.
 QUIET = ["--quiet", "--compact", "--skip-download", "--skip-path", "/compose.yaml"]
 

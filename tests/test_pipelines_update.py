@@ -15,7 +15,7 @@ from typing import Self
 import pytest
 
 from tests.checkout import Checkout, demand_no_secret
-from tests.conftest import Render
+from tests.conftest import UV, Render
 from tests.github import Run
 from tests.gitlab import Pipelines
 from tests.test_pipelines_run import contexts
@@ -176,7 +176,7 @@ def test_nothing_is_written_when_a_registry_does_not_answer_with_an_image_and_it
         registry.tags["postgres"] = []
     else:
         registry.digest = {"a command": "sha256:0;touch${IFS}here;#", "half of it": DIGEST[:-1]}[answer]
-    command = ["uv", "run", "--quiet", "python", "-m", "local.images"]
+    command = [UV, "run", "--quiet", "python", "-m", "local.images"]
     run = subprocess.run(command, cwd=here.project, env=here.environment(), capture_output=True, text=True, check=False)
     assert run.returncode == 1
     got = r"postgres:17\.11-alpine and its digest in its registry, got: status 404, and" if answer == "nothing" else ""
