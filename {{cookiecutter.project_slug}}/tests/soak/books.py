@@ -11,6 +11,7 @@ from service import database
 from service.database import now, standalone
 from service.jobs import Job, State
 from service.jobs.model import ENDED, WAITING, Event
+from tests.soak import shapes
 from tests.soak.doors import CLIENT
 from tests.soak.load import Load
 from tests.support.effects import EFFECTS
@@ -59,6 +60,8 @@ class Books:
         yield self._steps()
         yield self._on_time()
         yield self._stuck()
+        for shape in shapes.found().values():
+            yield from shape.books(self)
 
     def _accepted(self) -> Book:
         load = self.load

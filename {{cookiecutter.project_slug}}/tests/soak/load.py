@@ -74,7 +74,8 @@ class Load:
             self.accepted.append(Accepted(order, job_id))
             if order.cancel_after is not None:
                 self._cancels.append((time.monotonic() + order.cancel_after, job_id))
-            if self._random.random() < ASKED_TWICE and (again := self._insist(order, door)) not in {job_id, None}:
+            asked = order.repeats and self._random.random() < ASKED_TWICE
+            if asked and (again := self._insist(order, door)) not in {job_id, None}:
                 self.faults.append(f"key {order.key} gave job {job_id}, and asked again job {again}")
 
     def _insist(self, order: Order, door: Door) -> str | None:

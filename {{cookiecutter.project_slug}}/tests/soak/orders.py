@@ -8,6 +8,7 @@ from typing import Any
 
 from local.example import Example
 from service.jobs import State
+from tests.soak import shapes
 
 SUCCEEDS = frozenset({State.SUCCEEDED})
 
@@ -16,7 +17,7 @@ OVER_HTTP = "over HTTP"
 
 @dataclass(frozen=True)
 class Order:
-    """One job that is wanted; `cancel_after` is in seconds from its acceptance."""
+    """What is wanted; `cancel_after` is in seconds from its acceptance, and `repeats` says that a key gives one job."""
 
     key: str
     kind: str
@@ -24,9 +25,10 @@ class Order:
     run_at: datetime | None = None
     cancel_after: float | None = None
     ends: frozenset[State] = SUCCEEDS
+    repeats: bool = True
 
 
-# How many of 100 orders are of a kind.
+# How many of a hundred orders or so are of a kind.
 DIRECT = {
     "quick": 19,
     "scheduled": 12,
@@ -41,10 +43,11 @@ DIRECT = {
 
 
 def direct(random: Random) -> Iterator[Order]:
-    """Orders for `service.jobs.submit`, of every kind; the task of a kind is `chores.<kind>`."""
+    """Orders for `service.jobs.submit`, of every kind, and for every shape; the task of a kind is `chores.<kind>`."""
+    kinds = DIRECT | {name: shape.WEIGHT for name, shape in shapes.found().items()}
     number = 0
     while True:
-        (kind,) = random.choices(list(DIRECT), list(DIRECT.values()))
+        (kind,) = random.choices(list(kinds), list(kinds.values()))
         number += 1
         key, seconds = f"direct-{number}", random.uniform(0.05, 0.4)
         match kind:
@@ -60,8 +63,10 @@ def direct(random: Random) -> Iterator[Order]:
                 yield Order(key, kind, {"seconds": lasts}, cancel_after=random.uniform(0, 3), ends=may)
             case "scheduled":
                 yield Order(key, kind, {"seconds": seconds}, run_at=_in(random.uniform(2, 20)))
-            case _:
+            case _ if kind in DIRECT:
                 yield Order(key, kind, {"seconds": seconds})
+            case shape:
+                yield shapes.found()[shape].order(random, key)
 
 
 def over_http(random: Random, example: Example) -> Iterator[Order]:

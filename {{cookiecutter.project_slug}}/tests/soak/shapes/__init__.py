@@ -1,0 +1,32 @@
+"""What the soak knows of more than single jobs: a module for each shape, which goes with the shape."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import cache
+from random import Random
+from typing import Any, Protocol, cast
+
+
+class Shape(Protocol):
+    """A module of this package; `WEIGHT` is how many of a hundred orders or so are of it."""
+
+    WEIGHT: int
+
+    def order(self, random: Random, key: str) -> Any:
+        """Give one order of this kind, which is named as the module is."""
+
+    def submit(self, order: Any) -> str:
+        """Give the id of the accepted job that the order is kept by."""
+
+    def books(self, kept: Any) -> Iterator[Any]:
+        """Give what must be true of it in the end."""
+
+
+@cache
+def found() -> Mapping[str, Shape]:
+    """Every shape that is still here."""
+    return {
+        module.name: cast("Shape", importlib.import_module(f"{__name__}.{module.name}"))
+        for module in pkgutil.iter_modules(__path__)
+    }
