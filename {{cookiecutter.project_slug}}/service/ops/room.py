@@ -24,8 +24,9 @@ from service.ops.visit import Act, Visit, demand_plain
 
 log = structlog.get_logger()
 
-# Bytes of a form: a token, or a group of dead letters; and seconds for it, which at the end of the API are waited for.
-MAX_FORM, FORM_SECONDS = 16 * 1024, 5
+# Bytes of a form, a token or a group of dead letters: 4 KiB of percent signs take a millisecond to read. Seconds for it,
+# which at the end of the API are waited for. And characters of where to go then, which a form may write threefold.
+MAX_FORM, FORM_SECONDS, MAX_GOAL = 4 * 1024, 5, 1000
 
 # Pages that are made at once: each takes a connection to the database, which the API needs, too.
 PAGES_AT_ONCE = 4
@@ -189,4 +190,5 @@ async def _form(asked: Request) -> dict[str, str]:
 def _goal(path: str) -> str:
     """Where to go after signing in: within this page, or its front."""
     plain = path.isascii() and path.isprintable() and "\\" not in path and "//" not in path
-    return path if plain and f"{path.partition('?')[0]}/".startswith("/ops/") else "/ops"
+    here = len(path) <= MAX_GOAL and f"{path.partition('?')[0]}/".startswith("/ops/")
+    return path if plain and here else "/ops"

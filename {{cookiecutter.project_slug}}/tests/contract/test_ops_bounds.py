@@ -58,12 +58,27 @@ def test_dead_letters_of_any_number_of_errors(inside: Page, job: Make, monkeypat
     assert (len(groups), more, all_shown) == (3, True, False)
 
 
-@pytest.mark.parametrize("fields", ["&" * MAX_FIELDS, "%&" * 8000, "%" * 16000, "a=%", "a=\xe9"])
+@pytest.mark.parametrize("fields", ["&" * MAX_FIELDS, "%&" * 2000, "%" * 4000, "a=%", "a=\xe9"])
 def test_a_form_that_takes_long_to_read_is_refused_unread(page: Page, fields: str) -> None:
     """Of thousands of fields, or of percent signs that encode nothing, each held the event loop for up to 30 ms."""
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = page.client.post("/ops/login", content=fields.encode("latin-1"), headers=form)
     assert (answer.status_code, "in the form" in answer.text or "the form to be" in answer.text) == (400, True)
+
+
+def test_a_form_is_small_and_still_holds_where_to_go(page: Page) -> None:
+    """What it encodes is read on the event loop."""
+    large = page.client.post("/ops/login", data={"token": "%" * (room.MAX_FORM // 3)})
+    assert (large.status_code, f"at most {room.MAX_FORM} bytes" in large.text) == (413, True)
+    longest = "/ops?" + "&" * (room.MAX_GOAL - 5)
+    assert page.client.post("/ops/login", data={"token": "no" * 100, "goal": longest}).status_code == 401
+
+
+@pytest.mark.parametrize(("more", "kept"), [(0, True), (1, False)])
+def test_a_page_of_a_long_address_is_not_gone_to(page: Page, more: int, kept: bool) -> None:
+    """It would not fit into the form that asks for a token."""
+    goal = "/ops/jobs?text=" + "x" * (room.MAX_GOAL - 15 + more)
+    assert (goal in page.get(goal).text) is kept
 
 
 def test_a_query_of_thousands_of_fields_is_refused_unread(page: Page) -> None:

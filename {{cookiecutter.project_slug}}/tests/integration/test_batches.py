@@ -88,7 +88,7 @@ def test_a_job_that_is_retried_after_the_end_calls_nobody_again(running: Stack) 
 def test_a_batch_is_cancelled_as_one(running: Stack) -> None:
     batch = batches.submit("crowds.slow", [{"seconds": 60}] * 50, then=REDUCE)
     until(lambda: batches.get(batch).states["running"])
-    batches.cancel(batch, by="test", client=None)
+    assert answer(running, "batches", "cancel", batch)["states"]["queued"] == 0
     until(lambda: batches.get(batch).ended, seconds=30)
     assert (batches.get(batch).states["cancelled"], running.job(batch).state) == (50, State.CANCELLED)
     (last,) = (row.id for row in list(batches.results(batch))[-1:])
@@ -96,6 +96,9 @@ def test_a_batch_is_cancelled_as_one(running: Stack) -> None:
     assert "batch ended" not in running.events(batch)
     with pytest.raises(WrongState, match="got: 50 that have"):
         batches.cancel(batch, by="test", client=None)
+    again = command(running, "batches", "cancel", batch)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "expected a batch to cancel to have jobs that have not ended" in again.stderr
 
 
 def test_a_batch_from_inside_a_job_is_committed_with_it(running: Stack) -> None:
