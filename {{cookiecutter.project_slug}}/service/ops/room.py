@@ -24,8 +24,8 @@ from service.ops.visit import Act, Visit, demand_plain
 
 log = structlog.get_logger()
 
-# Bytes of a form, a token or a group of dead letters: 4 KiB of percent signs take a millisecond to read. Seconds for it,
-# which at the end of the API are waited for. And characters of where to go then, which a form may write threefold.
+# Bytes of a form, a token or a group of dead letters: 4 KiB of percent signs take a millisecond to read. Seconds for
+# it, which at the end of the API are waited for. And characters of where to go then, which a form may write threefold.
 MAX_FORM, FORM_SECONDS, MAX_GOAL = 4 * 1024, 5, 1000
 
 # Pages that are made at once: each takes a connection to the database, which the API needs, too.
