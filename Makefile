@@ -29,7 +29,7 @@ test-updates: $(filter .tools/%,$(UV)) ## Update services of every release to th
 audit: $(filter .tools/%,$(UV)) ## Look for holes in what is deployed (checkov), and in the rendered service's own `make audit`
 	@$(UV) run --quiet pytest -m audit
 
-bench: $(filter .tools/%,$(UV)) ## Measure rendering, starting, 100,000 waiting jobs, recovery, and idling
+bench: $(filter .tools/%,$(UV)) ## Measure rendering, starting, 100,000 waiting jobs, batches, recovery, and idling
 	@$(UV) run --quiet python -m benchmarks
 
 lint: $(filter .tools/%,$(UV)) ## Lint the template's own Python and check its types

@@ -1,4 +1,4 @@
-"""`make bench`: rendering, starting, 100,000 jobs waiting, recovery from what breaks, idling, being observed."""
+"""`make bench`: rendering, starting, 100,000 jobs waiting, batches, recovery from what breaks, idling, being observed."""
 
 import os
 import shutil
@@ -24,6 +24,7 @@ def main() -> None:
         starting(service)
         probing(service)
         backlog(service)
+        batches(service)
         recovery(service)
         idling(service)
         observed(service)
@@ -72,6 +73,11 @@ def probing(service: Path) -> None:
 def backlog(service: Path) -> None:
     """Statements that every job meets, at 1,000, 10,000 and 100,000 waiting jobs."""
     run(str(service / ".venv/bin/python"), "-m", "benchmarks.backlog", cwd=service, quiet=False)
+
+
+def batches(service: Path) -> None:
+    """Many jobs as one, and one by one."""
+    run(str(service / ".venv/bin/python"), "-W", "ignore", "-m", "benchmarks.batches", cwd=service, quiet=False)
 
 
 def recovery(service: Path) -> None:
