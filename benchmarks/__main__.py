@@ -1,4 +1,4 @@
-"""`make bench`: rendering, starting, 100,000 waiting jobs, batches, recovery from what breaks, idling, being observed."""
+"""`make bench`: rendering, starting, 100,000 waiting jobs, batches, recovery from faults, idling, being observed."""
 
 import os
 import shutil
