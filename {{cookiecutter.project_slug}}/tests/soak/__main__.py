@@ -17,7 +17,7 @@ import click
 
 from service.api.tokens import mint
 from service.queues import MISSED_HEARTBEATS
-from tests.soak import observed
+from tests.soak import observed, shapes
 from tests.soak.books import Book, Books, unfinished
 from tests.soak.chaos import Chaos
 from tests.soak.doors import CLIENT
@@ -74,6 +74,8 @@ def run(stack: Stack, seed: int, seconds: float) -> bool:
     limit = HEARTBEAT_SECONDS * MISSED_HEARTBEATS
     token, entry = mint(CLIENT, ("jobs:read", "jobs:write"), name="soak")
     port = free_port()
+    for shape in shapes.found().values():
+        stack.environment |= shape.settings()
     supervisor = Supervisor(stack, {"API_TOKENS": entry, "PORT": str(port)})
     load, witness = Load(seed, f"http://127.0.0.1:{port}", token), Witness(supervisor)
     chaos = Chaos(plan(seed, seconds, limit), stack, supervisor)

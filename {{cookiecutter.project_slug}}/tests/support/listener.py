@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -54,6 +55,11 @@ class Listener:
                 if name.startswith("do_"):
                     return self._answer
                 raise AttributeError(name)
+
+            def handle(self) -> None:
+                # A caller that was killed, or that has lost its patience, is not there any more.
+                with suppress(ConnectionError):
+                    super().handle()
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""

@@ -13,6 +13,9 @@ class Shape(Protocol):
 
     WEIGHT: int
 
+    def settings(self) -> Mapping[str, str]:
+        """What every role is told for it."""
+
     def order(self, random: Random, key: str) -> Any:
         """Give one order of this kind, which is named as the module is."""
 

@@ -8,6 +8,7 @@ from sqlalchemy import insert
 
 from service.config import settings
 from service.errors import UpstreamError
+from service.outbound import client
 from service.worker import FastTask, SlowTask, app
 from tests.soak.marks import marked
 from tests.support.effects import EFFECTS
@@ -72,6 +73,13 @@ def flaky(self: FastTask, failures: int) -> None:
         if self.job.row.failures < failures:
             effect(self)
             raise UpstreamError("503 from upstream", retry_after=0.1)
+
+
+@app.task(base=FastTask, bind=True, autoretry_for=(UpstreamError,))
+def calls(self: FastTask, url: str) -> None:
+    """Call a third party."""
+    with chore(self):
+        client.post_json(url, {}, idempotency_key=self.job.id)
 
 
 @app.task(base=SlowTask, bind=True)
