@@ -46,14 +46,14 @@ def leave_out_batches(folder: Path) -> None:
     said = re.search(r"^Who does not want batches deletes (.*)$", (folder / "README.md").read_text(), re.M)
     assert said
     names = re.findall(r"`(.+?)`", said[1])
-    *files, tests, hook, ending, word, cli, contract = names[:10]
+    *files, tests, hook, ending, word, cli, contract = names[:11]
     for path in (*(folder / file for file in files), *folder.glob(tests)):
         path.unlink()
     for file, part in ((ending, rf"^.*{hook}.*\n"), (cli, f" {word},")):
         text, count = re.subn(part, "", (folder / file).read_text(), flags=re.M)
         assert count == 1, part
         (folder / file).write_text(text)
-    (folder / contract).write_text(without(names[10:], (folder / contract).read_text()))
+    (folder / contract).write_text(without(names[11:], (folder / contract).read_text()))
 
 
 def table(folder: Path) -> Iterator[tuple[list[str], list[str]]]:
