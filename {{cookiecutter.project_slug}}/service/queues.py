@@ -128,6 +128,9 @@ MAX_KEY = 200
 # Jobs that one batch has at most.
 MAX_BATCH = 100_000
 
+# Steps that one pipeline has at most; their arguments together are one job's.
+MAX_STEPS = 20
+
 # Seconds between two writes of one job's progress: a hotter row bloats PostgreSQL.
 PROGRESS_SECONDS = 1.0
 

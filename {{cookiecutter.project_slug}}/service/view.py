@@ -18,6 +18,7 @@ def job(row: Job) -> dict[str, Any]:
         "result": row.result,
         "error": {"type": row.error_type, "message": row.error_message} if row.error_type else None,
         **_columns(row, "callback_url", "batch_id"),
+        "pipeline_id": row.steps[0]["id"] if row.steps else None,
         "cancel_requested": row.cancel_requested_at is not None,
         **_columns(row, "run_at", "created_at", "started_at", "ended_at"),
     }

@@ -17,6 +17,7 @@ from service.jobs.model import Job, State
 FOLLOWED = {
     "callback_url": "service.webhooks.orders:on_end",
     "batch_id": "service.jobs.shapes.batches:on_end",
+    "steps": "service.jobs.shapes.pipelines:on_end",
     "lock_key": "service.jobs.doorbell:ring_next",
 }
 

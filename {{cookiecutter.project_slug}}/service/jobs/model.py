@@ -53,6 +53,8 @@ class Job(Base):
     callback_url: Mapped[str | None] = mapped_column(Text)
     # The batch that it is one of, and the job that follows when all of that have ended, if one does.
     batch_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    # The steps of the pipeline that it is one of, in order: of each the id, task, queue and arguments of its job.
+    steps: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     # What the request was known by, so that the worker's log lines and traces continue it.
     context: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 

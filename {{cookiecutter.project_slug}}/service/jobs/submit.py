@@ -66,7 +66,7 @@ def submit(
     row |= {"context": current_context(), "fingerprint": hashlib.sha256(request).hexdigest()}
     row |= _checked(unique_key=unique_key, lock_key=lock_key)
     with transaction() if session is None else nullcontext(session) as whose:
-        return _insert(whose, row, may_wait)
+        return accept(whose, row, may_wait)
 
 
 def encode(value: Any, most: int = MAX_ARGUMENTS, error: type[Exception] = InvalidArguments) -> str:
@@ -93,9 +93,14 @@ def _checked(**keys: str | None) -> dict[str, str | None]:
     return keys
 
 
-def _insert(session: Session, row: dict[str, Any], may_wait: int | None) -> Job:
+def accept(session: Session, row: dict[str, Any], may_wait: int | None = None) -> Job:
+    """Make the job with these columns, or give the one that has its keys; nothing of it is checked any more.
+
+    Raises:
+        IdempotencyConflict, TooManyWaiting: as for `submit`.
+    """
     if row["idempotency_key"] is None and row["unique_key"] is None:
-        return _accept(session, row, may_wait)
+        return _add(session, row, may_wait)
     # Literals, since `== None` would be IS NULL.
     repeated = Job.idempotency_key == literal(row["idempotency_key"], Text())
     unended = (Job.unique_key == literal(row["unique_key"], Text())) & Job.ended_at.is_(None)
@@ -107,11 +112,11 @@ def _insert(session: Session, row: dict[str, Any], may_wait: int | None) -> Job:
                 raise IdempotencyConflict(field="Idempotency-Key")
             return earlier
         with suppress(IntegrityError), session.begin_nested():
-            return _accept(session, row, may_wait)
+            return _add(session, row, may_wait)
     raise StoreUnavailable
 
 
-def _accept(session: Session, row: dict[str, Any], may_wait: int | None) -> Job:
+def _add(session: Session, row: dict[str, Any], may_wait: int | None) -> Job:
     if may_wait is not None:
         query.demand_room(session, row["client"], row["callback_url"], may_wait)
     made = Job(**session.execute(INSERT, row).mappings().one())
