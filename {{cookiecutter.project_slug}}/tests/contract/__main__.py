@@ -77,12 +77,14 @@ def prepare(stack: Stack, running: Service, folder: Path) -> None:
 
 
 def jobs_in_every_state() -> Iterator[str]:
-    """Make jobs as they would be, each the whole batch of the one before; gives their ids."""
+    """Make jobs as they would be, each the whole batch of the one before and a pipeline by itself; gives their ids."""
     (client, _), before = CALLERS[WHO[0]], None
     with database.transaction() as session:
         for state in list(State) * JOBS:
             row = Job(task="trials.sleep", queue="fast", kwargs={}, client=client, fingerprint="", state=state)
             row.batch_id = before
+            row.id = database.new_id()
+            row.steps = [{"id": row.id, "task": row.task, "queue": row.queue, "kwargs": {}}]
             row.error_type = "ValueError" if state is State.FAILED else None
             row.ended_at = datetime.now(UTC) if state in ENDED else None
             session.add(row)

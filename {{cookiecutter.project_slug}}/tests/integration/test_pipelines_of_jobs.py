@@ -1,18 +1,16 @@
 """Pipelines: steps on several queues, how they stand as one, and what a person may do to them."""
 
-from collections import Counter
-from collections.abc import Iterator
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 
 from service import database
-from service.errors import IdempotencyConflict, InvalidArguments, TooManyWaiting, UnknownTask, WrongState
-from service.jobs import Job, State, operate, submit
-from service.jobs.model import Event
+from service.errors import WrongState
+from service.jobs import Job, State, operate
 from service.jobs.shapes import pipelines
 from service.jobs.shapes.pipelines import Pipeline, PipelineNotFound
 from tests.integration.test_commands import answer, command
@@ -38,20 +36,6 @@ def states(found: Pipeline) -> list[str | None]:
     return [step.state for step in found.steps]
 
 
-def rows(what: type[Job] | type[Event] = Job) -> int:
-    """How many rows there are."""
-    with database.standalone() as session:
-        return session.scalars(select(func.count()).select_from(what)).one()
-
-
-@pytest.fixture
-def paused(running: Stack) -> Iterator[Stack]:
-    """The stack while nothing of the fast queue is begun."""
-    operate.pause("fast", by="test")
-    yield running
-    operate.resume("fast")
-
-
 def test_each_step_runs_on_its_queue_with_what_the_one_before_returned(running: Stack) -> None:
     made = pipelines.submit(order(1), client="shop")
     assert states(pipelines.get(made, "shop"))[1:] == [None, None]
@@ -64,7 +48,7 @@ def test_each_step_runs_on_its_queue_with_what_the_one_before_returned(running: 
     ]
     jobs = [running.job(step.id) for step in found.steps]
     assert [row.result for row in jobs] == [{"order": 1, "did": list(TASKS[: n + 1])} for n in range(3)]
-    assert all(before.ended_at <= after.created_at for before, after in zip(jobs, jobs[1:], strict=False))
+    assert all(before.ended_at <= after.created_at for before, after in itertools.pairwise(jobs))
     assert {row.client for row in jobs} == {"shop"}
     assert [running.events(row.id) for row in jobs] == [["accepted", "started", "succeeded"]] * 3
 
@@ -97,7 +81,8 @@ def test_it_is_retried_from_where_it_failed(running: Stack, how: str) -> None:
         pipelines.retry(made, by="test", client=None)
 
 
-def test_one_that_waits_is_cancelled_at_once_and_goes_on_from_there(paused: Stack) -> None:
+def test_one_that_waits_is_cancelled_at_once_and_goes_on_from_there(running: Stack) -> None:
+    operate.pause("fast", by="test")
     made = pipelines.submit(order(6))
     found = pipelines.cancel(made, by="anna", client=None)
     assert (found.state, found.ended, states(found)) == ("cancelled", True, ["cancelled", None, None])
@@ -105,10 +90,12 @@ def test_one_that_waits_is_cancelled_at_once_and_goes_on_from_there(paused: Stac
         pipelines.cancel(made, by="anna", client=None)
     operate.resume("fast")
     pipelines.retry(made, by="anna", client=None)
-    assert (ended(made).state, paused.events(made)[:3]) == ("succeeded", ["accepted", "cancelled", "retried by hand"])
+    assert (ended(made).state, running.events(made)[:3]) == ("succeeded", ["accepted", "cancelled", "retried by hand"])
 
 
-@pytest.mark.parametrize(("does", "expected"), [("look", ["cancelled", None, None]), ("", ["succeeded", "cancelled", None])])
+@pytest.mark.parametrize(
+    ("does", "expected"), [("look", ["cancelled", None, None]), ("", ["succeeded", "cancelled", None])]
+)
 def test_one_that_runs_goes_no_further(running: Stack, does: str, expected: list[str | None]) -> None:
     made = pipelines.submit(order(7, does, seconds=2.0))
     until(lambda: pipelines.get(made).state is State.RUNNING and running.attempts(made))
@@ -141,7 +128,8 @@ def ended_at_pack(made: str) -> Pipeline:
     return pipelines.get(made)
 
 
-def test_what_an_older_version_ended_is_shown_as_stopped_and_goes_on_once(paused: Stack) -> None:
+def test_what_an_older_version_ended_is_shown_as_stopped_and_goes_on_once(running: Stack) -> None:
+    operate.pause("fast", by="test")
     made = pipelines.submit(order(9))
     with database.transaction() as session:
         ends = {"state": State.SUCCEEDED, "ended_at": database.now(), "result": {"did": ["by the old one"]}}
@@ -158,15 +146,16 @@ def test_what_an_older_version_ended_is_shown_as_stopped_and_goes_on_once(paused
         list(pool.map(go_on, range(8)))
     operate.resume("fast")
     found = ended(made)
-    assert (found.state, [len(paused.effects(step.id)) for step in found.steps]) == ("succeeded", [0, 1, 1])
-    assert paused.job(found.steps[2].id).result["did"] == ["by the old one", *TASKS[1:]]
+    assert (found.state, [len(running.effects(step.id)) for step in found.steps]) == ("succeeded", [0, 1, 1])
+    assert running.job(found.steps[2].id).result["did"] == ["by the old one", *TASKS[1:]]
 
 
 def test_a_task_that_is_gone_when_its_turn_comes_undoes_nothing(running: Stack) -> None:
     made = pipelines.submit(order(10)[:2])
     with database.transaction() as session:
         row = session.get(Job, made)
-        assert row is not None and row.steps is not None
+        assert row is not None
+        assert row.steps is not None
         row.steps = [row.steps[0], row.steps[1] | {"kwargs": {"older": 1}}]
     found = ended(made)
     assert [(step.state, step.error) for step in found.steps] == [("succeeded", None), ("failed", "arguments")]
@@ -188,14 +177,6 @@ def test_a_step_is_found_by_any_of_its_jobs_also_when_others_were_purged(running
     assert pipelines.before(found.steps[2].id) == running.job(found.steps[1].id).result
 
 
-def test_a_pipeline_from_inside_a_job_is_committed_with_it(running: Stack) -> None:
-    (failed,) = running.ended(running.submit("errands.begins", order=12, fail=True).id)
-    assert failed.state is State.FAILED
-    assert not [row for row in running.jobs("errands.pick") if row.kwargs["order"] == 12]
-    (done,) = running.ended(running.submit("errands.begins", order=13).id)
-    assert ended(str(done.result)).state is State.SUCCEEDED
-
-
 def test_by_command(running: Stack) -> None:
     made = pipelines.submit(order(14, "succeed", "fail"))
     assert ended(made).state is State.FAILED
@@ -210,75 +191,3 @@ def test_by_command(running: Stack) -> None:
     assert (refused.returncode, "got: succeeded" in refused.stderr) == (1, True)
     unknown = command(running, "pipelines", "show", database.new_id())
     assert (unknown.returncode, unknown.stderr.split()[0]) == (1, "No")
-
-
-def test_equal_requests_at_once_make_one_pipeline(paused: Stack) -> None:
-    def request(_: int) -> str:
-        return pipelines.submit(order(15), client="shop", idempotency_key="order-15")
-
-    with ThreadPoolExecutor(8) as pool:
-        made = Counter(pool.map(request, range(16)))
-    assert list(made.values()) == [16]
-    for other in (order(16), order(15)[:2], order(15)[::-1]):
-        with pytest.raises(IdempotencyConflict):
-            pipelines.submit(other, client="shop", idempotency_key="order-15")
-    with pytest.raises(IdempotencyConflict):
-        submit(*order(15)[0], client="shop", idempotency_key="order-15")
-    pipelines.cancel(next(iter(made)), by="test", client="shop")
-
-
-class TestRefused:
-    """Nothing is half submitted."""
-
-    @pytest.fixture(autouse=True)
-    def _unchanged(self, running: Stack) -> Any:
-        before = rows(), rows(Event)
-        yield
-        assert (rows(), rows(Event)) == before
-
-    @pytest.mark.parametrize("count", [0, 21])
-    def test_no_steps_or_too_many(self, count: int) -> None:
-        with pytest.raises(InvalidArguments, match=f"expected a pipeline of 1 to 20 steps, got: {count}") as refused:
-            pipelines.submit([("errands.pick", {"order": 1})] * count)
-        assert refused.value.field == "steps"
-
-    @pytest.mark.parametrize("given", [{"order": "x"}, {"order": 1, "other": 2}, {}, "text", {"order": {1}}])
-    def test_a_step_that_its_task_does_not_take(self, given: Any) -> None:
-        with pytest.raises(InvalidArguments, match=r"step 1: ") as refused:
-            pipelines.submit([order(1)[0], ("errands.pack", given), order(1)[2]])
-        assert refused.value.field == "steps.1"
-
-    def test_a_task_that_nobody_knows(self) -> None:
-        with pytest.raises(UnknownTask, match=r"step 2: .*errands\.deliver") as refused:
-            pipelines.submit([*order(1)[:2], ("errands.delivers", {"order": 1})])
-        assert refused.value.field == "steps.2"
-
-    def test_more_than_a_job_may_be_given(self) -> None:
-        with pytest.raises(InvalidArguments, match="at most 65536 bytes"):
-            pipelines.submit([("trials.echo", {"value": "x" * 40_000})] * 2)
-
-    def test_more_than_a_client_may_have_waiting(self) -> None:
-        with pytest.raises(TooManyWaiting):
-            pipelines.submit(order(1), client="greedy", may_wait=0)
-
-
-def test_a_pipeline_is_one_waiting_job_of_its_client(stack: Stack) -> None:
-    stack.start("worker", "fast").stop()
-    for number in range(2):
-        pipelines.submit(order(number), client="modest", may_wait=2)
-    assert rows() == 2
-    with pytest.raises(TooManyWaiting):
-        pipelines.submit(order(3), client="modest", may_wait=2)
-
-
-def test_anothers_pipeline_is_one_that_never_was(paused: Stack) -> None:
-    made = pipelines.submit(order(17), client="shop")
-    single = submit("trials.echo", {"value": "x"}, client="shop").id
-    for id_, client in ((made, "other"), (single, "shop"), (database.new_id(), None)):
-        for act in (pipelines.cancel, pipelines.retry):
-            with pytest.raises(PipelineNotFound):
-                act(id_, by="test", client=client)
-        with pytest.raises(PipelineNotFound):
-            pipelines.get(id_, client)
-    assert paused.job(made).state is State.QUEUED
-    pipelines.cancel(made, by="test", client="shop")

@@ -155,7 +155,11 @@ def retry(pipeline_id: str, *, by: str, client: str | None) -> Pipeline:
 
 
 def on_end(session: Session, row: Job) -> None:
-    """Make the job of the next step, if this one has succeeded (`ending.FOLLOWED`); a cancelled one, if this was to be."""
+    """Make the job of the next step, if this one has succeeded (`ending.FOLLOWED`).
+
+    The catalogue is not asked any more: what is wrong with the next step is its own dead letter, and undoes nothing here.
+    Where this one was asked to stop and succeeded all the same, the next one is cancelled and not run.
+    """
     steps = row.steps or []
     number = [step["id"] for step in steps].index(row.id) + 1
     if row.state is not State.SUCCEEDED or number == len(steps):
