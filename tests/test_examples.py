@@ -1,4 +1,4 @@
-"""The examples, the operator's page and batches can be removed as the README says, and the service is still green."""
+"""The examples, the operator's page and the shapes go as the README says, and the service is still green."""
 
 import re
 import shutil
@@ -11,10 +11,11 @@ import pytest
 
 @pytest.fixture(scope="module")
 def bare(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the service without what its README's table names, its operator's page, and batches."""
+    """A copy of the service without what its README's table names, its operator's page, batches and pipelines."""
     copy = shutil.copytree(project, tmp_path_factory.mktemp("bare") / project.name)
     leave_out_page(copy)
-    leave_out_batches(copy)
+    for shape in ("batches", "pipelines"):
+        leave_out(shape, copy)
     contract = copy / "service" / "openapi.yaml"
     for files, blocks in table(copy):
         for file in files:
@@ -41,9 +42,9 @@ def leave_out_page(folder: Path) -> None:
     (folder / cli).write_text(text)
 
 
-def leave_out_batches(folder: Path) -> None:
-    """Delete what the README's chapter of batches names: files, a line of the kernel, a command, and blocks."""
-    said = re.search(r"^Who does not want batches deletes (.*)$", (folder / "README.md").read_text(), re.M)
+def leave_out(shape: str, folder: Path) -> None:
+    """Delete what the README's chapter of it names: files, a line of the kernel, a command, and blocks."""
+    said = re.search(rf"^Who does not want {shape} deletes (.*)$", (folder / "README.md").read_text(), re.M)
     assert said
     names = re.findall(r"`(.+?)`", said[1])
     *files, tests, hook, ending, word, cli, contract = names[:11]

@@ -157,7 +157,7 @@ def retry(pipeline_id: str, *, by: str, client: str | None) -> Pipeline:
 def on_end(session: Session, row: Job) -> None:
     """Make the job of the next step, if this one has succeeded (`ending.FOLLOWED`).
 
-    The catalogue is not asked any more: what is wrong with the next step is its own dead letter, and undoes nothing here.
+    The catalogue is not asked any more: what is wrong with the next step is its own dead letter, and undoes nothing.
     Where this one was asked to stop and succeeded all the same, the next one is cancelled and not run.
     """
     steps = row.steps or []
