@@ -47,14 +47,15 @@ def leave_out(shape: str, folder: Path) -> None:
     said = re.search(rf"^Who does not want {shape} deletes (.*)$", (folder / "README.md").read_text(), re.M)
     assert said
     names = re.findall(r"`(.+?)`", said[1])
-    *files, tests, hook, ending, word, cli, contract = names[:11]
-    for path in (*(folder / file for file in files), *folder.glob(tests)):
+    end = next(number for number, name in enumerate(names) if name.endswith(":on_end"))
+    hook, ending, word, cli, contract, *blocks = names[end:]
+    for path in [path for files in names[:end] for path in folder.glob(files)]:
         path.unlink()
     for file, part in ((ending, rf"^.*{hook}.*\n"), (cli, f" {word},")):
         text, count = re.subn(part, "", (folder / file).read_text(), flags=re.M)
         assert count == 1, part
         (folder / file).write_text(text)
-    (folder / contract).write_text(without(names[11:], (folder / contract).read_text()))
+    (folder / contract).write_text(without(blocks, (folder / contract).read_text()))
 
 
 def table(folder: Path) -> Iterator[tuple[list[str], list[str]]]:

@@ -186,6 +186,11 @@ def test_a_step_is_found_by_any_of_its_jobs_also_when_others_were_purged(running
     assert pipelines.before(found.steps[2].id) == running.job(found.steps[1].id).result
 
 
+def test_a_task_of_a_pipeline_is_a_job_by_itself_too(running: Stack) -> None:
+    (done,) = running.ended(running.submit("errands.pack", order=18).id)
+    assert (done.state, done.result) == (State.SUCCEEDED, {"order": 18, "did": ["errands.pack"]})
+
+
 def test_by_command(running: Stack) -> None:
     made = pipelines.submit(order(14, "succeed", "fail"))
     assert ended(made).state is State.FAILED

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -101,17 +102,18 @@ def get(pipeline_id: str, client: str | None = None) -> Pipeline:
 
 
 def before(job_id: str) -> Any:
-    """What the step before this job returned; None where there is none.
+    """What the step before this job returned; None where there was none, also for a job by itself.
 
     Raises:
         PipelineNotFound: that step was purged meanwhile.
     """
     with standalone() as session:
-        steps, rows = _of(session, job_id, None)
-    number = [step["id"] for step in steps].index(job_id)
-    if number == 0:
-        return None
-    if (row := rows.get(steps[number - 1]["id"])) is None:
+        steps = session.scalar(select(Job.steps).where(Job.id == job_id)) or []
+        earlier = list(takewhile(lambda step: step["id"] != job_id, steps))
+        if not earlier:
+            return None
+        row = session.get(Job, earlier[-1]["id"])
+    if row is None:
         raise PipelineNotFound("expected the step before to be there, got: one that was purged; submit it all anew")
     return row.result
 
