@@ -5,6 +5,7 @@ import pkgutil
 
 from alembic import context
 
+import service.jobs.shapes
 import service.models
 from service import refused
 from service.database import Base, engine
@@ -12,8 +13,9 @@ from service.jobs import model
 from service.outbound import hosts
 from service.webhooks import model as webhooks
 
-for module in pkgutil.iter_modules(service.models.__path__, "service.models."):
-    importlib.import_module(module.name)
+for package in (service.models, service.jobs.shapes):
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
 
 # Whoever is imported here is compared with the database by `alembic revision --autogenerate`.
 TABLES = (model, refused, hosts, webhooks, service.models)
