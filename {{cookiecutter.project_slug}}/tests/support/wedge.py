@@ -40,11 +40,14 @@ def follow_beat(file: Path, where: str) -> None:
     from service.jobs.shapes import schedules
 
     def slow(*given: Any, act: Any = None, **options: Any) -> Any:
-        if file.exists():
-            file.with_name(f"{file.name}.reached").touch()
+        stood = file.exists()
+        file.with_name(f"{file.name}.reached").touch()
         while file.exists():
             time.sleep(0.1)
-        return act(*given, **options)
+        found = act(*given, **options)
+        if stood:
+            file.with_name(f"{file.name}.passed").touch()
+        return found
 
     name = {"LEASE": "submit_due", "RUN": "submit"}[where]
     setattr(schedules, name, partial(slow, act=getattr(schedules, name)))

@@ -215,7 +215,7 @@ def _locked(session: Session, name: str, schedule: Schedule, present: datetime) 
     if session.get_bind().dialect.name == "postgresql":
         # A beat that is frozen here would hold the row for as long.
         session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{FROZEN_SECONDS}s'"))
-    fresh = {"line": _line(schedule), "due_at": next(schedule.times(present))}
+    fresh: Any = {"line": _line(schedule), "due_at": next(schedule.times(present))}
     if (row := session.get(Clock, name, with_for_update=True)) is None:
         with suppress(IntegrityError), session.begin_nested():
             session.add(Clock(name=name, **fresh))
