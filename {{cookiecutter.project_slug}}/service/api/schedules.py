@@ -10,19 +10,19 @@ def index() -> Answer:
     return answer({"schedules": [view.schedule(each) for each in schedules.statuses()]})
 
 
-def pause(schedule: str, user: str) -> Answer:
+def pause(name: str, user: str) -> Answer:
     """Submit no more runs of it."""
-    schedules.pause(schedule, by=user)
-    return answer(view.schedule(schedules.status(schedule)))
+    schedules.pause(name, by=user)
+    return answer(view.schedule(schedules.status(name)))
 
 
-def resume(schedule: str, user: str) -> Answer:
+def resume(name: str, user: str) -> Answer:
     """Submit its runs again."""
-    schedules.resume(schedule, by=user)
-    return answer(view.schedule(schedules.status(schedule)))
+    schedules.resume(name, by=user)
+    return answer(view.schedule(schedules.status(name)))
 
 
-def fire(schedule: str, user: str) -> Answer:
+def fire(name: str, user: str) -> Answer:
     """Submit a run now."""
-    row = schedules.fire(schedule, by=user)
+    row = schedules.fire(name, by=user)
     return answer(view.job(row), 202, {"Location": f"/v1/jobs/{row.id}"})

@@ -90,4 +90,4 @@ def test_one_that_is_not_there(operator: httpx.Client, verb: str) -> None:
     refused = operator.post(f"/v1/schedules/nothing/{verb}")
     assert (refused.status_code, refused.json()["type"]) == (404, "urn:problem-type:unknown-schedule")
     assert NAME in refused.json()["detail"]
-    assert operator.post(f"/v1/schedules/{'x' * 64}/{verb}").json()["field"] == "schedule"
+    assert operator.post(f"/v1/schedules/{'x' * 64}/{verb}").json()["field"] == "name"

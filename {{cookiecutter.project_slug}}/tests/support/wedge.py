@@ -1,5 +1,6 @@
 """A loop that stands still: once a file is there, a worker's consumer or beat's own loop blocks and never goes on."""
 
+import importlib
 import time
 from collections.abc import Callable
 from functools import partial
@@ -37,7 +38,8 @@ def follow(file: Path) -> None:
 
 def follow_beat(file: Path, where: str) -> None:
     """Let this process's beat stand still where it has its lease, or in the middle of a run's transaction."""
-    from service.jobs.shapes import schedules
+    # By its name, since it may be deleted.
+    schedules = importlib.import_module("service.jobs.shapes.schedules")
 
     def slow(*given: Any, act: Any = None, **options: Any) -> Any:
         stood = file.exists()

@@ -43,7 +43,7 @@ def test_what_is_no_schedule_is_refused_where_it_is_written(wrong: dict[str, Any
 
 def test_every_name_is_one_that_the_api_takes() -> None:
     contract = yaml.safe_load(Path(service.__file__).with_name("openapi.yaml").read_text())
-    pattern = contract["components"]["schemas"]["ScheduleName"]["pattern"]
+    pattern = contract["components"]["parameters"]["ScheduleName"]["schema"]["pattern"]
     assert all(re.match(pattern, name) and len(name) <= 63 for name in SCHEDULE)
 
 
