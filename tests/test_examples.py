@@ -11,11 +11,12 @@ import pytest
 
 @pytest.fixture(scope="module")
 def bare(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the service without what its README's table names, its operator's page, batches and pipelines."""
+    """A copy of the service without what its README's table names, its operator's page, and its shapes."""
     copy = shutil.copytree(project, tmp_path_factory.mktemp("bare") / project.name)
     leave_out_page(copy)
     for shape in ("batches", "pipelines"):
         leave_out(shape, copy)
+    leave_out_schedules(copy)
     contract = copy / "service" / "openapi.yaml"
     for files, blocks in table(copy):
         for file in files:
@@ -56,6 +57,28 @@ def leave_out(shape: str, folder: Path) -> None:
         assert count == 1, part
         (folder / file).write_text(text)
     (folder / contract).write_text(without(blocks, (folder / contract).read_text()))
+
+
+def leave_out_schedules(folder: Path) -> None:
+    """Delete what the README's chapter of schedules names: files, what is declared, a command, an alert, and blocks."""
+    readme = folder / "README.md"
+    said = re.search(r"^Who does not want schedules deletes (.*)$", readme.read_text(), re.M)
+    assert said
+    names = re.findall(r"`(.+?)`", said[1])
+    *files, tests, duties, beat, schedule, queues, word, cli, entry, contract = names[:12]
+    for path in (*(folder / file for file in files), *folder.glob(tests)):
+        path.unlink()
+    parts = (
+        (beat, rf"^({duties}: .* = ).*$", r"\1[]"),
+        (queues, rf"^({schedule}: .* = \{{)\n(?: .*\n)*\}}", r"\1}"),
+        (cli, f" {word},", ""),
+        ("README.md", rf"^{entry}\n(?:(?!##).*\n)*", ""),
+    )
+    for file, part, instead in parts:
+        text, count = re.subn(part, instead, (folder / file).read_text(), flags=re.M)
+        assert count == 1, part
+        (folder / file).write_text(text)
+    (folder / contract).write_text(without(names[12:], (folder / contract).read_text()))
 
 
 def table(folder: Path) -> Iterator[tuple[list[str], list[str]]]:

@@ -62,6 +62,11 @@ def process(row: Process) -> dict[str, Any]:
     return _columns(row, "id", "version", "host", "started_at", "seen_at")
 
 
+def schedule(status: Any) -> dict[str, Any]:
+    """One schedule: what is declared of it, and how it stands."""
+    return _columns(status, *status._fields)
+
+
 def moment(value: datetime | None) -> str | None:
     """RFC 3339 in UTC, to the millisecond."""
     return value.isoformat(timespec="milliseconds").replace("+00:00", "Z") if value else None

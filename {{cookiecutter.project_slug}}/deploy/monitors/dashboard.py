@@ -61,6 +61,8 @@ def dashboard() -> Dashboard:
                 [
                     _graph("Beats alive", "max", "beat.workers"),
                     _graph("Periodic jobs submitted", "sum", "schedule.submitted", by="entry"),
+                    _graph("Periodic jobs skipped", "sum", "schedule.skipped", by="entry"),
+                    _graph("Periodic jobs missed", "sum", "schedule.missed", by="entry"),
                 ],
             ),
         ],

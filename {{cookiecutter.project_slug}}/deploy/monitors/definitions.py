@@ -4,15 +4,13 @@ A monitor pages when it alerts; a warning is seen on the dashboard and in Datado
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise, takewhile
 from typing import Any
-
-from celery.schedules import crontab
 
 from deploy import TEAM
 from service import NAME
-from service.queues import ALERT_MINUTES, ALERT_WAIT, ALERTS, QUEUES, SCHEDULE, TREND_MINUTES, Queue
+from service.queues import ALERT_MINUTES, ALERT_WAIT, ALERTS, QUEUES, SCHEDULE, TREND_MINUTES, Queue, Schedule
 
 # Staging wakes nobody.
 ENVIRONMENT = "production"
@@ -99,12 +97,12 @@ def _beat(readme: str) -> Monitor:
 
 def _missed_runs(readme: str) -> Iterator[Monitor]:
     # No data pages: a run that was not submitted is exactly that. On the first day there was no run yet.
-    for entry, (task, line) in SCHEDULE.items():
-        minutes = longest_gap(line) + LATE_MINUTES
+    for entry, each in SCHEDULE.items():
+        minutes = longest_gap(each) + LATE_MINUTES
         if minutes > LONGEST_MINUTES:
             continue
         query = f"sum({_last(minutes)}):sum:" + _from("schedule.submitted", f"entry:{entry}") + ".as_count()"
-        text = f"{entry} ({task}, {line} UTC) was not submitted when it was due."
+        text = f"{entry} ({each.task}, {each.cron} {each.timezone}) was not submitted when it was due."
         yield _monitor("missed-run", entry, query, "<", (None, 1), text, readme, missing=PAGES, priority=3)
 
 
@@ -130,14 +128,11 @@ def _api_latency(readme: str) -> Monitor:
     return _monitor("api-latency", "", query, ">", limits("api-latency"), text, readme, missing=WELL, priority=2)
 
 
-def longest_gap(line: str) -> int:
-    """The minutes between two runs of a crontab line, at the most in the year from 2024 on."""
-    schedule = crontab.from_string(line)
-    runs = [datetime(2024, 1, 1)]  # noqa: DTZ001 - a calendar without a zone, as UTC is
-    while runs[-1] - runs[0] < timedelta(days=366) and len(runs) <= LONGEST_MINUTES:
-        last, step, _ = schedule.remaining_delta(runs[-1])
-        runs.append((last + step).replace(tzinfo=None))
-    gaps = [later - earlier for earlier, later in pairwise(runs[1:])]
+def longest_gap(schedule: Schedule) -> int:
+    """The minutes between two runs of a schedule, at the most in the year from 2024 on."""
+    begin = datetime(2024, 1, 1, tzinfo=UTC)
+    runs = [*takewhile(lambda run: run - begin < timedelta(days=366), islice(schedule.times(begin), LONGEST_MINUTES))]
+    gaps = [later - earlier for earlier, later in pairwise(runs)]
     return int(max(gaps).total_seconds() // 60)
 
 

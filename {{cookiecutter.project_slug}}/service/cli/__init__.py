@@ -12,7 +12,8 @@ from service.cli.output import Refused, printable
 ROLES = ("api", "worker", "beat", "migrate", "flower")
 # These are in service/ops/, and go with it.
 TOOLS: tuple[str, ...] = ("profile", "memory")
-COMMANDS = (*ROLES, "check", "tasks", "jobs", "queues", "tokens", "webhooks", "batches", "pipelines", *TOOLS)
+NAMED = ("check", "tasks", "jobs", "queues", "tokens", "webhooks", "batches", "pipelines", "schedules")
+COMMANDS = (*ROLES, *NAMED, *TOOLS)
 
 
 class Commands(click.Group):

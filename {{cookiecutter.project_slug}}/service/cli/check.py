@@ -8,8 +8,9 @@ import click
 from service import broker, schema
 from service.cli.output import Refused, as_json, show
 from service.config import settings
-from service.errors import PolicyError, StartRefused
-from service.queues import VISIBILITY_TIMEOUT
+from service.errors import InvalidArguments, PolicyError, StartRefused
+from service.jobs import catalogue
+from service.queues import SCHEDULE, VISIBILITY_TIMEOUT
 
 
 @click.command()
@@ -53,7 +54,7 @@ def check(tasks: str | None, as_json: bool) -> None:
 
 def _policy() -> Iterator[str]:
     """Tasks that do not import, and contradictions between settings."""
-    from service.worker.app import configure, load_tasks
+    from service.worker.app import configure, entries, load_tasks
 
     app = configure(settings())
     try:
@@ -61,6 +62,14 @@ def _policy() -> Iterator[str]:
     except PolicyError as error:
         yield str(error)
         return
+    known = {entry.name: entry for entry in entries()}
+    for name, schedule in SCHEDULE.items():
+        try:
+            catalogue.validate(known[schedule.task], schedule.kwargs)
+        except KeyError:
+            yield f"schedule {name}: expected task to be one of {', '.join(known)}, got: {schedule.task}; correct it"
+        except InvalidArguments as error:
+            yield f"schedule {name}: {error.detail}"
     longest = max((task.time_limit for task in tasks.values()), default=0)
     if longest * 2 > VISIBILITY_TIMEOUT:
         yield (

@@ -73,7 +73,7 @@ def forget_dead() -> None:
         session.execute(delete(Process).where(Process.seen_at < now(-3600)))
 
 
-def hold(lease: str, process: str, *findings: ColumnElement[bool]) -> Row[*tuple[Any, ...]] | None:
+def hold(lease: str, process: str, *findings: ColumnElement[Any]) -> Row[*tuple[Any, ...]] | None:
     """Take or keep a lease, with `findings` made in the same statement; None when another has it."""
     free = or_(Lease.holder == process, Lease.expires_at < now())
     until = now(settings().sweep_limit)

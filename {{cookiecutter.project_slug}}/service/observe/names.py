@@ -15,8 +15,8 @@ QUEUE = ("depth", "oldest_seconds", "running", "workers", "dead_letters")
 
 COUNTS: Mapping[str, tuple[str, ...]] = {
     **{f"jobs.{event}": JOB for event in EVENTS},
-    # A periodic job that beat submitted.
-    "schedule.submitted": ("entry",),
+    # A run of a schedule that beat submitted, left out since the one before has not ended, or was too late for.
+    **{f"schedule.{run}": ("entry",) for run in ("submitted", "skipped", "missed")},
     # A publish that failed: the job waits for the reconciler.
     "doorbell.failed": (),
     "api.requests": REQUEST,

@@ -37,7 +37,7 @@ def note(session: Session, row: Any, event: str) -> None:
     name = (row.idempotency_key or "").partition("@")[0]
     if row.client == "beat" and event in CHECK_INS and name in SCHEDULE:
         minutes = int(settings().queues[row.queue].hard_limit / 60) + 1
-        say = partial(errors.check_in, name, row.id, CHECK_INS[event], SCHEDULE[name][1], minutes)
+        say = partial(errors.check_in, name, row.id, CHECK_INS[event], SCHEDULE[name], minutes)
         committed.then(session, say)
 
 

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from service.jobs import Job, State, submit
-from service.queues import SCHEDULE
 from tests.support.callers import Api
 from tests.support.door import PATH
 from tests.support.stack import Role, Stack, until
@@ -119,18 +118,3 @@ def test_a_worker_whose_summer_begins_or_ends_runs_nothing_early(
     in_time_and_once(stack, row, when, recovered)
     assert {job.attempt for job in stack.ended(*(job.id for job in retried), seconds=45)} == {3}
     assert reading(worker) > moment
-
-
-@pytest.mark.fault("U8", "whoever runs beat runs it early")
-def test_a_beat_whose_clock_is_wrong_submits_nothing_early(stack: Stack) -> None:
-    (minute, hour, *_) = SCHEDULE["purge-ended-jobs"][1].split()
-    present = datetime.now(UTC)
-    nearly = present.replace(hour=int(hour), minute=int(minute), second=0) - timedelta(seconds=3)
-    wrong = clock(stack, (nearly - present).total_seconds())
-    beat = stack.start("beat", CLOCK=wrong)
-    until(lambda: (stack.directory / "beat.heartbeat").exists())
-    time.sleep(8)
-    assert beat.process.poll() is None
-    # There is a minute in every day at which it is time by the store's clock, too.
-    moments = {(job.created_at.hour, job.created_at.minute) for job in stack.jobs("maintenance.purge")}
-    assert moments <= {(int(hour), int(minute))}

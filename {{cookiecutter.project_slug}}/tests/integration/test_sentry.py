@@ -5,14 +5,11 @@ import sys
 
 import httpx
 import pytest
-from celery.schedules import crontab
 from sqlalchemy import update
 
 from service import database
-from service.beat import JobScheduler
 from service.jobs import Job, State, submit
-from service.queues import MAX_CRASHES, MAX_LOSSES, SCHEDULE
-from service.worker import app
+from service.queues import MAX_CRASHES, MAX_LOSSES
 from tests.integration.test_commands import command
 from tests.support.callers import Api
 from tests.support.door import PATH
@@ -74,28 +71,6 @@ class TestSentry:
         (event,) = sentry.events
         assert event["tags"]["request_id"] == answer.json()["request_id"]
         assert (event["server_name"], event["exception"]["values"][0]["type"]) == ("api", "ValueError")
-
-    def test_a_run_of_the_schedule_checks_in_as_its_job_goes(self, stack: Stack, sentry: Sentry) -> None:
-        worker = stack.start("worker", "fast")
-        ((name, (task, line)),) = SCHEDULE.items()
-        app.conf.beat_schedule = {name: {"task": task, "schedule": crontab.from_string(line)}}
-        scheduler = JobScheduler(app=app, lazy=True)
-        scheduler.setup_schedule()
-        scheduler.apply_async(scheduler.schedule[name], advance=False)
-        (row,) = stack.jobs(task)
-        stack.ended(row.id)
-        # Not a run of the schedule, although it is the same task.
-        stack.ended(stack.submit(task).id)
-        until(lambda: len(sentry.check_ins) >= 2)
-        worker.stop()
-        assert [(each["monitor_slug"], each["status"]) for each in sentry.check_ins] == [
-            (name, "in_progress"), (name, "ok"),
-        ]  # fmt: skip
-        assert {each["check_in_id"] for each in sentry.check_ins} == {row.id.replace("-", "")}
-        assert {name for each in sentry.check_ins for name in each} == {
-            "type", "event_id", "monitor_slug", "check_in_id", "status", "environment", "release", "monitor_config",
-        }  # fmt: skip
-        assert sentry.check_ins[0]["monitor_config"]["schedule"] == {"type": "crontab", "value": line}
 
     def test_without_an_address_it_is_not_even_imported(self, stack: Stack) -> None:
         code = (

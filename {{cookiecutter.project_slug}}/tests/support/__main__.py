@@ -1,5 +1,6 @@
 """The service's command line with the tests' own tasks beside the service's: `python -m tests.support worker fast`."""
 
+import json
 import os
 from pathlib import Path
 
@@ -27,9 +28,24 @@ if seconds := os.environ.get("PURGE_SECONDS"):
     from service.tasks import maintenance
 
     maintenance.PURGE_SECONDS = float(seconds)
+# Schedules beside the service's own, as JSON; and the seconds by which the store's clock is to be another.
+if declared := os.environ.get("SCHEDULES"):
+    from service.queues import SCHEDULE, Schedule
+
+    SCHEDULE.update({name: Schedule(**fields) for name, fields in json.loads(declared).items()})
+if seconds := os.environ.get("STORE_CLOCK"):
+    from tests.support.clock import shift_store
+
+    shift_store(float(seconds))
 # A file, in whose presence the loop of this process stands still.
 if file := os.environ.get("WEDGE"):
     from tests.support import wedge
 
     wedge.follow(Path(file))
+# The same for a beat that has its lease and something to do, or that is doing it.
+for where in ("LEASE", "RUN"):
+    if file := os.environ.get(f"WEDGE_{where}"):
+        from tests.support import wedge
+
+        wedge.follow_beat(Path(file), where)
 main()

@@ -4,9 +4,14 @@ import os
 import threading
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import time_machine
+from sqlalchemy.ext.compiler import compiles
+
+from service import database
 
 # Seconds between two looks at the file.
 LOOK_SECONDS = 0.05
@@ -17,6 +22,20 @@ def follow(file: Path) -> None:
     clock = Clock(file)
     clock.start()
     os.register_at_fork(after_in_child=clock.start)
+
+
+def shift_store(seconds: float) -> None:
+    """Let the store's clock go by so many seconds wrong, for the statements of this process."""
+
+    def shifted(element: Any, compiler: Any, plain: Any, right: str, wrong: str, **kw: Any) -> str:
+        return str(plain(element, compiler, **kw).replace(right, wrong))
+
+    right, wrong = "'now'", f"'now', '{seconds:+f} seconds'"
+    lite = partial(shifted, plain=database._now_sqlite, right=right, wrong=wrong)
+    right, wrong = "statement_timestamp()", f"statement_timestamp() + interval '{seconds:f} seconds'"
+    postgresql = partial(shifted, plain=database._now_postgresql, right=right, wrong=wrong)
+    compiles(database.now, "sqlite")(lite)
+    compiles(database.now, "postgresql")(postgresql)
 
 
 class Clock:

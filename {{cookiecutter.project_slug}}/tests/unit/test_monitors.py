@@ -14,7 +14,7 @@ from deploy.monitors.dashboard import dashboard
 from deploy.monitors.definitions import LONGEST_MINUTES, longest_gap, monitors
 from service import NAME
 from service.observe.names import COMMON, COUNTS, DISTRIBUTIONS, GAUGES
-from service.queues import ALERT_MINUTES, ALERTS, QUEUES, SCHEDULE
+from service.queues import ALERT_MINUTES, ALERTS, QUEUES, SCHEDULE, Schedule
 
 MONITORS = {monitor["name"].removeprefix(f"{NAME}: "): monitor for monitor in monitors()}
 PER_QUEUE = ("oldest-job", "no-worker", "dead-letters")
@@ -148,7 +148,7 @@ def test_no_number_of_the_alerts_is_left_over() -> None:
     ],
 )
 def test_a_run_is_missed_after_the_longest_gap_of_its_line(line: str, gap: timedelta) -> None:
-    assert timedelta(minutes=longest_gap(line)) == gap
+    assert timedelta(minutes=longest_gap(Schedule(task="any", cron=line))) == gap
 
 
 def test_every_window_is_one_that_datadog_looks_back() -> None:
