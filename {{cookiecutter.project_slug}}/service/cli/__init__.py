@@ -12,7 +12,7 @@ from service.cli.output import Refused, printable
 ROLES = ("api", "worker", "beat", "migrate", "flower")
 # These are in service/ops/, and go with it.
 TOOLS: tuple[str, ...] = ("profile", "memory")
-NAMED = ("check", "tasks", "jobs", "queues", "tokens", "webhooks", "batches", "pipelines", "schedules")
+NAMED = ("check", "tasks", "jobs", "queues", "batches", "pipelines", "schedules", "tokens", "webhooks")
 COMMANDS = (*ROLES, *NAMED, *TOOLS)
 
 
