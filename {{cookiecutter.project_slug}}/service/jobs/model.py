@@ -53,6 +53,8 @@ class Job(Base):
     callback_url: Mapped[str | None] = mapped_column(Text)
     # The batch that it is one of, and the job that follows when all of that have ended, if one does.
     batch_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    # While it runs together with others: the job in whose attempt it does.
+    carried_by: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     # What the request was known by, so that the worker's log lines and traces continue it.
     context: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
@@ -91,6 +93,7 @@ class Job(Base):
         _partial("ix_jobs_waiting_client", "client", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_expiring", "expires_at", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_running", "worker", "deadline", where="state = 'running'"),
+        _partial("ix_jobs_company", "task", "run_at", where="state IN ('queued', 'retrying') AND lock_key IS NULL"),
         _partial("ix_jobs_waiting_for", "waiting_for", "id", where="waiting_for IS NOT NULL"),
         _partial("ix_jobs_failed", "id", where="state = 'failed'"),
         _partial("ix_jobs_dead_letters", "queue", where="state = 'failed'"),
