@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
-from sqlalchemy import Row, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -76,9 +76,9 @@ def collects(together: Callable[[Any], Any], *, up_to: int, within: float) -> Ca
         if type(within) not in {int, float} or not 0 <= within <= LONGEST:
             raise PolicyError(f"{name}: within: expected 0 to {LONGEST:g} seconds, got: {within!r}; correct it")
         of = inspect.signature(function)
-        first, second, *_ = *of.parameters, "", ""
-        if first != "self" or not second:
-            raise PolicyError(f"{name}: expected self and what is done together, got: {of}; add them, and bind=True")
+        names = [known for known, each in of.parameters.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
+        if len(names) < 2 or names[0] != "self":
+            raise PolicyError(f"{name}: expected self and what was done together, got: {of}; add them, and bind=True")
 
         @wraps(function)
         def each(self: Any, **kwargs: Any) -> Any:
@@ -103,9 +103,9 @@ def collects(together: Callable[[Any], Any], *, up_to: int, within: float) -> Ca
                 call = Call(len(rows), error=error, trace=error.__traceback__)
             return _one_by_one(rows, call, attempt)
 
-        kept = [parameter for parameter in of.parameters.values() if parameter.name != second]
+        kept = [parameter for parameter in of.parameters.values() if parameter.name != names[1]]
         signature = each.__signature__ = of.replace(parameters=kept)  # type: ignore[attr-defined]
-        each.__annotations__ = {key: value for key, value in function.__annotations__.items() if key != second}
+        each.__annotations__ = {key: value for key, value in function.__annotations__.items() if key != names[1]}
         each.carry = carry  # type: ignore[attr-defined]
         return each  # type: ignore[return-value]
 
@@ -166,7 +166,7 @@ def _gather(row: Job, up_to: int, within: float) -> Sequence[Job]:
         return _claim(session, row, [other.id for other in found]) if found else [row]
 
 
-def _waiting(session: Session, row: Job, most: int, within: float) -> Sequence[Row[Any]]:
+def _waiting(session: Session, row: Job, most: int, within: float) -> Sequence[Any]:
     """The jobs that this one may carry, the longest due first; nobody else can take them until the transaction ends."""
     same = (Job.task == row.task, Job.queue == row.queue, Job.queue.not_in(select(PausedQueue.name)))
     whole = (is_waiting, Job.lock_key.is_(None), Job.crashes == 0, Job.losses == 0)

@@ -51,7 +51,7 @@ def carry(self: FastTask, way: Mapping[str, Any], order: int, does: str = "", wa
 
 
 @app.task(base=SlowTask, bind=True)
-@collects(walk, up_to=10, within=1.0)
+@collects(walk, up_to=10, within=60)
 def haul(self: SlowTask, way: Mapping[str, Any], seconds: float) -> int:
     """Take a while over each of them."""
     mark(self)
@@ -64,7 +64,7 @@ def haul(self: SlowTask, way: Mapping[str, Any], seconds: float) -> int:
 
 
 @app.task(base=FastTask, bind=True, soft_time_limit=2, time_limit=3)
-@collects(walk, up_to=10, within=1.0)
+@collects(walk, up_to=10, within=60)
 def crawl(self: FastTask, way: Mapping[str, Any], seconds: float, swallow: bool = False) -> int:
     """Run over the limit of the call, and ignore the soft one if it swallows."""
     mark(self)
