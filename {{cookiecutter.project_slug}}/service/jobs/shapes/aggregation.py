@@ -114,23 +114,22 @@ def collects(together: Callable[[Any], Any], *, up_to: int, within: float) -> Ca
 
 def _one_by_one(rows: Sequence[Job], call: Call, attempt: Callable[[Job], str]) -> str:
     """Let each job come to its own end, in its own transaction; gives what came of the first."""
-    said: list[str] = []
-    bound = structlog.contextvars.get_contextvars()
-    token = _call.set(call)
-    try:
-        for row in rows:
-            about = {"job_id": row.id, "attempt": row.attempt, "client": row.client}
-            with structlog.contextvars.bound_contextvars(**context.fields(row.context), **about):
-                said.append(attempt(row))
-                if len(said) > 1:
-                    log.info(f"job {said[-1]}")
-            if said[-1] == "crashed":
-                # It was no single one's, and all of them are queued again.
-                break
-    finally:
-        _call.reset(token)
-        context.bind(**bound)
-    return said[0]
+    common = structlog.contextvars.get_contextvars()
+    _call.set(call)
+    said = last = attempt(rows[0])
+    own = structlog.contextvars.get_contextvars()
+    for row in rows[1:]:
+        if last == "crashed":
+            # It was no single one's, and all of them are queued again.
+            break
+        about = {"job_id": row.id, "attempt": row.attempt, "client": row.client}
+        context.clear()
+        context.bind(**common | context.fields(row.context) | about)
+        last = attempt(row)
+        log.info(f"job {last}")
+    context.clear()
+    context.bind(**own)
+    return said
 
 
 def _fits(signature: inspect.Signature, kwargs: Mapping[str, Any]) -> bool:
