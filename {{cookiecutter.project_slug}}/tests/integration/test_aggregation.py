@@ -56,7 +56,7 @@ def test_fewer_go_after_their_time(running: Stack) -> None:
     assert (rounds(running), results(done)) == ([3], [3, 3, 3])
     first = min(done, key=lambda row: row.ended_at or row.created_at)
     assert first.ended_at is not None
-    assert timedelta(seconds=1.4) < first.ended_at - made[0].created_at < timedelta(seconds=10)
+    assert timedelta(seconds=2.9) < first.ended_at - made[0].created_at < timedelta(seconds=15)
     assert [row.failures for row in done] == [0, 0, 0]
 
 
@@ -103,6 +103,8 @@ def test_arguments_of_another_version_are_that_jobs_alone(running: Stack) -> Non
     done = running.ended(*(row.id for row in made), seconds=60)
     assert [row.state for row in done].count(State.SUCCEEDED) == 9
     assert (done[4].state, done[4].error_type) == (State.FAILED, "arguments")
+    # The call was spared it.
+    assert sum(rounds(running)) == 9
 
 
 def test_each_says_with_whom_it_went(running: Stack) -> None:

@@ -35,7 +35,7 @@ def walk(orders: Jobs) -> Mapping[str, Any]:
 
 
 @app.task(base=FastTask, bind=True, autoretry_for=(UpstreamError,))
-@collects(walk, up_to=10, within=1.5)
+@collects(walk, up_to=10, within=3)
 def carry(self: FastTask, way: Mapping[str, Any], order: int, does: str = "", walk: str = "") -> dict[str, int]:
     """Carry one of them."""
     mark(self)
