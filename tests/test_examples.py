@@ -17,6 +17,7 @@ def bare(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for shape in ("batches", "pipelines"):
         leave_out(shape, copy)
     leave_out_schedules(copy)
+    leave_out_aggregation(copy)
     contract = copy / "service" / "openapi.yaml"
     for files, blocks in table(copy):
         for file in files:
@@ -79,6 +80,15 @@ def leave_out_schedules(folder: Path) -> None:
         assert count == 1, part
         (folder / file).write_text(text)
     (folder / contract).write_text(without(names[12:], (folder / contract).read_text()))
+
+
+def leave_out_aggregation(folder: Path) -> None:
+    """Delete what the README's chapter of aggregation names, which is files alone."""
+    said = re.search(r"^Who does not want aggregation deletes (.*)$", (folder / "README.md").read_text(), re.M)
+    assert said
+    *files, tests = re.findall(r"`(.+?)`", said[1])
+    for path in (*(folder / file for file in files), *folder.glob(tests)):
+        path.unlink()
 
 
 def table(folder: Path) -> Iterator[tuple[list[str], list[str]]]:

@@ -21,10 +21,10 @@ ENDS = {"crashes": ("poison", MAX_CRASHES, 0.5), "losses": ("lost", MAX_LOSSES, 
 def crashed(job_id: str, worker: str, pid: int | None, reason: str) -> None:
     """The process that ran the job died; its worker lives and says so.
 
-    A process may die over a second doorbell of a job that another one runs: its job is the one that it has claimed.
+    A process may die over a second doorbell of a job that another one runs: its job is the one that it has claimed,
+    and those that the job carries.
     """
-    mine = (Job.id == job_id) & (Job.worker == worker) & (Job.pid == pid)
-    _abandon(mine, "crashes", "crashed", reason, skip_locked=False)
+    _abandon(_in_hand(job_id, worker, pid), "crashes", "crashed", reason, skip_locked=False)
 
 
 def lost() -> int:
@@ -48,16 +48,16 @@ def hand_back(worker: str) -> list[int]:
     return pids
 
 
-def running(job_id: str, worker: str) -> Job | None:
-    """The job, if this worker has it in hand."""
+def running(job_id: str, worker: str, pid: int | None) -> Job | None:
+    """The job, or one that it carries, if this process has it in hand."""
     with standalone() as session:
-        return session.scalar(select(Job).where(Job.id == job_id, Job.worker == worker, is_running))
+        return session.scalar(select(Job).where(_in_hand(job_id, worker, pid), is_running))
 
 
 def cancelled_processes(worker: str) -> list[tuple[int, float]]:
-    """The processes of this worker whose job was cancelled, and how many seconds ago."""
+    """The processes of this worker whose job was cancelled, and how many seconds ago; not of one that it carries."""
     with standalone() as session:
-        mine = (Job.worker == worker, is_running, Job.cancel_requested_at.is_not(None))
+        mine = (Job.worker == worker, is_running, Job.cancel_requested_at.is_not(None), Job.carried_by.is_(None))
         found = session.execute(select(Job.pid, Job.cancel_requested_at, now()).where(*mine)).all()
         return [(pid, (present - asked).total_seconds()) for pid, asked, present in found if pid and asked]
 
@@ -78,6 +78,10 @@ def expire() -> int:
         for row in rows:
             end(session, row, State.CANCELLED, "it was not wanted after its expires_at", event="expired")
     return len(rows)
+
+
+def _in_hand(job_id: str, worker: str, pid: int | None) -> ColumnElement[bool]:
+    return (Job.worker == worker) & (Job.pid == pid) & ((Job.id == job_id) | (Job.carried_by == job_id))
 
 
 def _abandon(which: ColumnElement[bool], budget: str, event: str, reason: str, *, skip_locked: bool = True) -> int:
@@ -107,6 +111,6 @@ def _locked(session: Session, *which: ColumnElement[bool], skip_locked: bool = T
 def _queue_again(session: Session, row: Job, event: str, reason: str, wait: float = 0.0) -> None:
     record(session, row, event, reason, by=row.worker)
     row.state, row.run_at, row.rung_at = State.QUEUED, now(wait), now(wait)
-    row.worker = row.pid = row.deadline = None
+    row.worker = row.pid = row.deadline = row.carried_by = None
     doorbell.ring(session, row, wait)
     doorbell.ring_next(session, row)

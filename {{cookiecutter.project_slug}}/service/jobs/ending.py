@@ -22,7 +22,7 @@ FOLLOWED = {
 }
 
 # What a job that does not run has none of.
-IDLE: dict[str, Any] = {"worker": None, "pid": None, "deadline": None}
+IDLE: dict[str, Any] = {"worker": None, "pid": None, "deadline": None, "carried_by": None}
 
 
 def end(

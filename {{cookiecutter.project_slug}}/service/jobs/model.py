@@ -55,6 +55,8 @@ class Job(Base):
     batch_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     # The steps of the pipeline that it is one of, in order: of each the id, task, queue and arguments of its job.
     steps: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    # While it runs together with others: the job in whose attempt it does.
+    carried_by: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
     # What the request was known by, so that the worker's log lines and traces continue it.
     context: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
@@ -93,6 +95,7 @@ class Job(Base):
         _partial("ix_jobs_waiting_client", "client", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_expiring", "expires_at", where="state IN ('queued', 'retrying')"),
         _partial("ix_jobs_running", "worker", "deadline", where="state = 'running'"),
+        _partial("ix_jobs_company", "task", "run_at", where="state IN ('queued', 'retrying') AND lock_key IS NULL"),
         _partial("ix_jobs_waiting_for", "waiting_for", "id", where="waiting_for IS NOT NULL"),
         _partial("ix_jobs_failed", "id", where="state = 'failed'"),
         _partial("ix_jobs_dead_letters", "queue", where="state = 'failed'"),

@@ -55,12 +55,13 @@ def settle(task: "DurableTask", row: Job, error: BaseException) -> str:
     """
     if isinstance(error, AttemptLost):
         raise error
-    if isinstance(error, MemoryError):
-        casualties.crashed(row.id, row.worker or "", row.pid, f"out of memory: {error}")
-        return "crashed"
     if isinstance(error, JobCancelled) or (isinstance(error, (Postpone, *TIME_LIMITS)) and attempts.asked_to_stop(row)):
         attempts.cancel(row)
         return "cancelled"
+    # Of several that run together nobody can say whose time it was.
+    if isinstance(error, MemoryError) or (row.carried_by and isinstance(error, TIME_LIMITS)):
+        casualties.crashed(row.carried_by or row.id, row.worker or "", row.pid, repr(error))
+        return "crashed"
     if isinstance(error, Postpone):
         attempts.postpone(row, error.waiting_for, error.seconds)
         return "postponed"

@@ -43,7 +43,6 @@ class JobRequest(Request):
 
 
 def _timed_out(task: Any, job_id: str, pid: int | None, error: TimeLimitExceeded) -> None:
-    row = casualties.running(job_id, runner.worker_name)
     # A second doorbell's process may be killed, too, while another runs the job.
-    if row is not None and row.pid == pid:
+    if row := casualties.running(job_id, runner.worker_name, pid):
         outcome.settle(task, row, error)

@@ -1,9 +1,9 @@
 """One attempt, from the claim to its outcome; it runs in the worker's child process."""
 
-import functools
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -43,7 +43,8 @@ def run(task: "DurableTask", job_id: str) -> None:
     context.bind(**context.fields(row.context), queue=row.queue, attempt=row.attempt, client=row.client)
     started = time.monotonic()
     with traces.attempt(row) as tags:
-        said = tags["outcome"] = _attempt(task, row)
+        # A task of `jobs/shapes/aggregation.py` carries others along, each in an attempt of its own.
+        said = tags["outcome"] = getattr(task.function, "carry", partial.__call__)(partial(_attempt, task), row)
         log.info(f"job {said}", duration=round(time.monotonic() - started, 3))
 
 
@@ -56,7 +57,7 @@ def _attempt(task: "DurableTask", row: Job) -> str:
             encode(result := task.function(**row.kwargs), MAX_RESULT, outcome.InvalidResult)
             job.succeed(result)
     except Exception as error:
-        return _insist(functools.partial(outcome.settle, task, row, error))
+        return _insist(partial(outcome.settle, task, row, error))
     return "succeeded"
 
 

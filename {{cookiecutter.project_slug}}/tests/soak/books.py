@@ -20,6 +20,9 @@ from tests.support.effects import EFFECTS
 JOB_ENDS = {"succeeded", "failed", "cancelled", "expired"}
 ATTEMPT_ENDS = {"succeeded", "failed", "cancelled", "retrying", "crashed", "lost", "overdue", "handed back"}
 
+# Whose tasks write one effect.
+EFFECTIVE = ("chores.", "rounds.carry")
+
 # Dead letters that the faults themselves make, by budget: so often was its process or its worker killed; and what
 # the history says of a process that was killed, and did not end over an error of the service's own.
 BY_BUDGET = {"poison", "lost"}
@@ -118,7 +121,7 @@ class Books:
             found[job_id].append(attempt)
         faults = []
         for row in self.jobs.values():
-            wanted = [row.attempt] if row.state is State.SUCCEEDED and row.task.startswith("chores.") else []
+            wanted = [row.attempt] if row.state is State.SUCCEEDED and row.task.startswith(EFFECTIVE) else []
             if found[row.id] != wanted:
                 faults.append(f"job {row.id} ({row.task}) {row.state}: expected effects {wanted}, got: {found[row.id]}")
         faults += [f"an effect of job {job_id}, which is not there" for job_id in found if job_id not in self.jobs]
