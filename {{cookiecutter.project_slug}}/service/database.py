@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 import threading
 import time
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, DateTime, Engine, Float, MetaData, create_engine, event, literal, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -22,13 +23,17 @@ from sqlalchemy.types import TypeDecorator
 
 from service.config import settings
 
-# Seconds: to connect, to wait for a free connection, for one statement, for SQLite's one writer, and how long a
+# Seconds: to connect, to wait for a free connection (of hundreds of greenlets, too), for one statement, for SQLite's one writer, and how long a
 # connection may rest before it is asked whether it still is one.
 CONNECT_TIMEOUT = 2
 POOL_TIMEOUT = 2
+GREENLETS_TIMEOUT = 30
 STATEMENT_TIMEOUT = 10
 SQLITE_BUSY_TIMEOUT = 5
 PING_AFTER = 15.0
+
+# The store is away, or has no connection to spare; another try may find it.
+AWAY = (OperationalError, InterfaceError, TimeoutError)
 
 # Connections that a process keeps open: one beyond them would be made for a request, and closed after it.
 CONNECTIONS = 10
@@ -109,7 +114,8 @@ def engine() -> Engine:
     url = settings().database_url.get_secret_value()
     options, prepare = (SQLITE, _sqlite) if url.startswith("sqlite") else (POSTGRESQL, _postgresql)
     # Arguments of jobs do not belong in the text of an error.
-    made = create_engine(url, pool_timeout=POOL_TIMEOUT, hide_parameters=True, **options)
+    timeout = GREENLETS_TIMEOUT if "gevent.monkey" in sys.modules else POOL_TIMEOUT
+    made = create_engine(url, pool_timeout=timeout, hide_parameters=True, **options)
     prepare(made)
     # A forked child must not speak on its parent's sockets: it drops them unclosed and makes its own.
     os.register_at_fork(after_in_child=lambda: made.dispose(close=False))

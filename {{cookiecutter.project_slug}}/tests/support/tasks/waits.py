@@ -1,0 +1,35 @@
+"""Tasks for a queue whose jobs wait on others, and tasks that do not belong there."""
+
+import time
+
+from service.outbound import client
+from service.worker import SlowTask, app
+from tests.support.tasks.trials import mark
+
+
+@app.task(base=SlowTask)
+def ask(url: str) -> int:
+    """Wait on a third party."""
+    return client.call("GET", url).status_code
+
+
+@app.task(base=SlowTask, bind=True)
+def compute(self: SlowTask, seconds: float) -> None:
+    """Take a processor, and let nobody else have his turn."""
+    mark(self)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@app.task(base=SlowTask, bind=True)
+def stay(self: SlowTask, seconds: float) -> str:
+    """Wait, whatever one is told."""
+    mark(self)
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        try:
+            time.sleep(left)
+        except BaseException:  # noqa: S112 - that is its fault
+            continue
+    return "stayed"
