@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pkgutil import resolve_name
 from typing import Any
 from uuid import UUID
 
@@ -23,11 +24,10 @@ from sqlalchemy.types import TypeDecorator
 
 from service.config import settings
 
-# Seconds: to connect, to wait for a free connection (of hundreds of greenlets, too), for one statement, for SQLite's one writer, and how long a
+# Seconds: to connect, to wait for a free connection, for one statement, for SQLite's one writer, and how long a
 # connection may rest before it is asked whether it still is one.
 CONNECT_TIMEOUT = 2
 POOL_TIMEOUT = 2
-GREENLETS_TIMEOUT = 30
 STATEMENT_TIMEOUT = 10
 SQLITE_BUSY_TIMEOUT = 5
 PING_AFTER = 15.0
@@ -49,6 +49,9 @@ POSTGRESQL: dict[str, Any] = {
         "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC",
     },
 }
+
+# How hundreds of greenlets share them. Named and not imported, since it lies above this layer.
+GREENLETS = "service.jobs.shapes.greenlets:Connections"
 
 # SQLite and libpq keep locks of their own: a fork in the middle of a call leaves them locked in the child for ever.
 # A thread that uses the database in a process that forks holds this gate meanwhile, and the fork waits.
@@ -113,9 +116,10 @@ def engine() -> Engine:
     """The engine of this process, made at the first call; it connects when it is first used."""
     url = settings().database_url.get_secret_value()
     options, prepare = (SQLITE, _sqlite) if url.startswith("sqlite") else (POSTGRESQL, _postgresql)
+    if "gevent.monkey" in sys.modules:
+        options = options | {"poolclass": resolve_name(GREENLETS)}
     # Arguments of jobs do not belong in the text of an error.
-    timeout = GREENLETS_TIMEOUT if "gevent.monkey" in sys.modules else POOL_TIMEOUT
-    made = create_engine(url, pool_timeout=timeout, hide_parameters=True, **options)
+    made = create_engine(url, pool_timeout=POOL_TIMEOUT, hide_parameters=True, **options)
     prepare(made)
     # A forked child must not speak on its parent's sockets: it drops them unclosed and makes its own.
     os.register_at_fork(after_in_child=lambda: made.dispose(close=False))

@@ -12,7 +12,9 @@ import itertools
 import os
 import resource
 import signal
+import sqlite3
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -31,21 +33,24 @@ from celery.concurrency.gevent import Timer
 from celery.events.dispatcher import EventDispatcher
 from gevent import Greenlet, GreenletExit, Timeout, getcurrent, joinall, sleep, spawn, spawn_later
 from gevent.lock import Semaphore
+from sqlalchemy import event
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from service.config import settings
+from service.database import SQLITE_BUSY_TIMEOUT, engine
 from service.queues import Queue
 
 log = structlog.get_logger()
 
 # Seconds: of computing without a wait, or a heartbeat's where that is less, after which a job is stopped; without any
-# turn of the loop, as when C code waits, after which the process ends; and for a killed job to be gone.
-BUSY_SECONDS, STUCK_SECONDS, KILL_SECONDS = 5.0, 30.0, 5.0
+# turn of the loop, as when C code waits, after which the process ends; for a killed job to be gone; and for a
+# connection to the database to be free.
+BUSY_SECONDS, STUCK_SECONDS, KILL_SECONDS, PATIENCE = 5.0, 30.0, 5.0, 30.0
 
 COMPUTES = "computing, which holds up all other jobs of its worker; a queue whose pool is prefork is for that"
 
 # The jobs at work, by a number that no process has.
 running: dict[int, "Attempt"] = {}
-numbers = itertools.count(1)
 
 
 class Killed(GreenletExit):
@@ -59,7 +64,7 @@ class Overrun(Killed):
 class Attempt(Greenlet):
     """One message of the broker, from its turn to its end."""
 
-    number = 0
+    begun = number = 0
 
     def end(self, how: BaseException) -> None:
         """Raise this where it waits; what does not let itself be killed takes its process with it."""
@@ -120,7 +125,8 @@ class Pool(BasePool):
             self._tell(about["timeout_callback"], False, hard)
             me.end(Overrun())
 
-        me.number = -next(numbers)
+        Attempt.begun += 1
+        me.number = -Attempt.begun
         running[me.number] = me
         guard = spawn_later(hard, overrun)
         try:
@@ -139,6 +145,19 @@ class Dispatcher(EventDispatcher):
         super().__init__(*args, **options | {"buffer_group": ["task"]})
 
 
+class Connections(QueuePool):
+    """A greenlet waits for a connection as long as it takes; the keeper's heartbeat does not wait for theirs."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options | {"timeout": PATIENCE})
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        if threading.current_thread().name == "keeper" and not self._pool.qsize():
+            self._overflow += 1
+            return self._create_connection()
+        return super()._do_get()
+
+
 class Greenlets:
     """Where the jobs of such a worker are, and how they are stopped; and what becomes of their process."""
 
@@ -147,6 +166,11 @@ class Greenlets:
         Events.dispatcher_cls = Dispatcher
         self._most = queue.max_tasks_per_child * queue.concurrency
         self._largest = queue.max_memory_per_child
+        if engine().dialect.name == "sqlite":
+            # It waits for its one writer in C, and with it all greenlets, the writer among them.
+            engine().dispose()
+            event.listen(engine(), "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=0"))
+            event.listen(engine(), "do_execute", _in_turn)
 
     def here(self) -> int:
         """The number of the job that asks, as its row has it."""
@@ -166,6 +190,7 @@ class Greenlets:
                 raise SoftTimeLimitExceeded(COMPUTES)
 
         # It counts the time that this process computes, so that no machine that stood still is to blame.
+        atexit.register(signal.setitimer, signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, look)
         signal.setitimer(signal.ITIMER_PROF, *2 * [min(BUSY_SECONDS, settings().heartbeat_seconds) / 2])
         spawn(self._watch)
@@ -176,7 +201,7 @@ class Greenlets:
             sleep(1)
             if _resident() > self._largest:
                 renew(f"more than {self._largest} KiB of memory")
-            if max(running, default=0) < -self._most:
+            if Attempt.begun > self._most:
                 renew(f"{self._most} jobs")
 
     def stack(self, number: int) -> str:
@@ -190,6 +215,18 @@ class Greenlets:
             spawn(job.end, Killed("killed") if how == signal.SIGKILL else SoftTimeLimitExceeded("cancelled"))
 
 
+def _in_turn(cursor: Any, statement: str, parameters: Any, _: object) -> bool:
+    end = time.monotonic() + SQLITE_BUSY_TIMEOUT
+    while True:
+        try:
+            cursor.execute(statement, parameters)
+            return True
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        sleep(0.01)
+
+
 @functools.cache
 def renew(reason: str) -> None:
     """End as on SIGTERM, and begin anew as the same process."""
@@ -201,7 +238,6 @@ def renew(reason: str) -> None:
 def _again() -> None:
     atexit.unregister(_again)
     atexit._run_exitfuncs()
-    signal.setitimer(signal.ITIMER_PROF, 0)
     os.execv(sys.executable, sys.orig_argv)
 
 

@@ -10,7 +10,7 @@ from tests.support.tasks.trials import mark
 @app.task(base=SlowTask)
 def ask(url: str) -> int:
     """Wait on a third party."""
-    return client.call("GET", url).status_code
+    return client.call("GET", url, seconds=60).status_code
 
 
 @app.task(base=SlowTask, bind=True)
@@ -23,13 +23,14 @@ def compute(self: SlowTask, seconds: float) -> None:
 
 
 @app.task(base=SlowTask, bind=True)
-def stay(self: SlowTask, seconds: float) -> str:
-    """Wait, whatever one is told."""
+def deaf(self: SlowTask, seconds: float, to_all: bool = False) -> str:
+    """Wait, whatever one is asked; to a kill, too, if it is deaf to all."""
     mark(self)
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         try:
             time.sleep(left)
-        except BaseException:  # noqa: S112 - that is its fault
-            continue
+        except BaseException as error:
+            if not (to_all or isinstance(error, Exception)):
+                raise
     return "stayed"
