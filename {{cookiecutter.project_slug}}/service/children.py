@@ -7,7 +7,6 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from celery import signals
 
@@ -25,14 +24,11 @@ class Children:
         # a file that has no name.
         self._file = tempfile.TemporaryFile("a+b", 0)  # noqa: SIM115 - open as long as the process
         faulthandler.register(signal.SIGUSR2, self._file)
-        signals.worker_process_init.connect(_begin, weak=False)
+        # The parent alone answers SIGTERM: a signal to the whole group must not kill what runs.
+        signals.worker_process_init.connect(lambda **_: signal.signal(signal.SIGTERM, signal.SIG_IGN), weak=False)
 
-    def here(self) -> int:
-        """The number of the process that asks, as its job's row has it."""
-        return os.getpid()
-
-    def watch(self) -> None:
-        """Nothing: each is watched from its parent."""
+    # The number of the process that asks, as its job's row has it.
+    here = staticmethod(os.getpid)
 
     def stack(self, pid: int) -> str:
         """The stacks of one process, innermost first."""
@@ -49,8 +45,3 @@ class Children:
                 # Of this process's group it is one of its children, or nobody whom it may kill.
                 if pid > 1 and pid != os.getpid() and os.getpgid(pid) == os.getpgid(0):
                     os.kill(pid, how)
-
-
-def _begin(**_: Any) -> None:
-    """The parent alone answers SIGTERM: a signal to the whole group must not kill what runs."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -16,6 +16,7 @@ PLACES = {
     "prefork": "service.children:Children",
     "gevent": "service.jobs.shapes.greenlets:Greenlets",
 }
+NO_LIMITS = "threads and solo cannot stop a job at its limits, and of others nothing was shown"
 
 
 class Queue(BaseModel):
@@ -39,10 +40,7 @@ class Queue(BaseModel):
     @classmethod
     def _keeps_limits(cls, value: str) -> str:
         if value not in PLACES:
-            raise ValueError(
-                f"expected {' or '.join(PLACES)}, got: {value!r}; threads and solo cannot stop a job at its limits, "
-                "and nothing here was shown of others"
-            )
+            raise ValueError(f"expected {' or '.join(PLACES)}, got: {value!r}; {NO_LIMITS}")
         return value
 
     @model_validator(mode="after")

@@ -78,7 +78,6 @@ class Worker:
     def _ready(self, sender: Any, **_: Any) -> None:
         self._consumer = sender
         sender.timer.call_repeatedly(1.0, self._each_second)
-        self._places.watch()
         log.info("worker ready", process=self.keeper.process)
 
     def _turn(self) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from celery import signals
+from celery.worker.consumer import Consumer
 
 from service.worker import process
+from service.worker.consumer import JobConsumer
 
 # As the heartbeat of the tests is shorter than production's.
 STUCK_SECONDS = process.STUCK_SECONDS / 3
@@ -21,7 +23,8 @@ def follow(file: Path) -> None:
             time.sleep(1)
 
     def in_a_worker(sender: Any, **_: Any) -> None:
-        sender.hub.timer.call_repeatedly(0.2, stand_still)
+        if sender.hub is not None:
+            sender.hub.timer.call_repeatedly(0.2, stand_still)
 
     def in_a_beat(sender: Any, **_: Any) -> None:
         tick = sender.scheduler.tick
@@ -32,5 +35,12 @@ def follow(file: Path) -> None:
 
         sender.scheduler.tick = slow_tick
 
+    def in_greenlets(consumer: JobConsumer) -> None:
+        stand_still()
+        Consumer.perform_pending_operations(consumer)
+        consumer.app.turn()
+
+    # What a loop without a hub does with each turn.
+    JobConsumer.perform_pending_operations = in_greenlets  # type: ignore[method-assign,assignment]
     signals.worker_ready.connect(in_a_worker, weak=False)
     signals.beat_init.connect(in_a_beat, weak=False)

@@ -12,13 +12,12 @@ import itertools
 import os
 import resource
 import signal
-import sqlite3
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +25,22 @@ import greenlet
 import structlog
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import SoftTimeLimitExceeded
-from celery import concurrency
+from celery import concurrency, signals
 from celery.app.events import Events
 from celery.concurrency.base import BasePool
 from celery.concurrency.gevent import Timer
 from celery.events.dispatcher import EventDispatcher
 from gevent import Greenlet, GreenletExit, Timeout, getcurrent, joinall, sleep, spawn, spawn_later
 from gevent.lock import Semaphore
-from sqlalchemy import event
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from service.config import settings
-from service.database import SQLITE_BUSY_TIMEOUT, engine
 from service.queues import Queue
 
 log = structlog.get_logger()
 
 # Seconds: of computing without a wait, or a heartbeat's where that is less, after which a job is stopped; without any
-# turn of the loop, as when C code waits, after which the process ends; for a killed job to be gone; and for a
-# connection to the database to be free.
-BUSY_SECONDS, STUCK_SECONDS, KILL_SECONDS, PATIENCE = 5.0, 30.0, 5.0, 30.0
+# turn of the loop, as when C code waits, after which the process ends; and for a killed job to be gone.
+BUSY_SECONDS, STUCK_SECONDS, KILL_SECONDS = 5.0, 30.0, 5.0
 
 COMPUTES = "computing, which holds up all other jobs of its worker; a queue whose pool is prefork is for that"
 
@@ -145,19 +140,6 @@ class Dispatcher(EventDispatcher):
         super().__init__(*args, **options | {"buffer_group": ["task"]})
 
 
-class Connections(QueuePool):
-    """A greenlet waits for a connection as long as it takes; the keeper's heartbeat does not wait for theirs."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options | {"timeout": PATIENCE})
-
-    def _do_get(self) -> ConnectionPoolEntry:
-        if threading.current_thread().name == "keeper" and not self._pool.qsize():
-            self._overflow += 1
-            return self._create_connection()
-        return super()._do_get()
-
-
 class Greenlets:
     """Where the jobs of such a worker are, and how they are stopped; and what becomes of their process."""
 
@@ -166,17 +148,13 @@ class Greenlets:
         Events.dispatcher_cls = Dispatcher
         self._most = queue.max_tasks_per_child * queue.concurrency
         self._largest = queue.max_memory_per_child
-        if engine().dialect.name == "sqlite":
-            # It waits for its one writer in C, and with it all greenlets, the writer among them.
-            engine().dispose()
-            event.listen(engine(), "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=0"))
-            event.listen(engine(), "do_execute", _in_turn)
+        signals.worker_ready.connect(partial(spawn, self._watch), weak=False)
 
     def here(self) -> int:
         """The number of the job that asks, as its row has it."""
         return int(getcurrent().number)
 
-    def watch(self) -> None:
+    def _watch(self, **_: Any) -> None:
         """Stop whatever computes, and end when nothing has its turn any more."""
         switches = itertools.count()
         greenlet.settrace(lambda *_: next(switches))
@@ -193,9 +171,6 @@ class Greenlets:
         atexit.register(signal.setitimer, signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, look)
         signal.setitimer(signal.ITIMER_PROF, *2 * [min(BUSY_SECONDS, settings().heartbeat_seconds) / 2])
-        spawn(self._watch)
-
-    def _watch(self) -> None:
         while True:
             faulthandler.dump_traceback_later(STUCK_SECONDS, file=2, exit=True)
             sleep(1)
@@ -215,18 +190,6 @@ class Greenlets:
             spawn(job.end, Killed("killed") if how == signal.SIGKILL else SoftTimeLimitExceeded("cancelled"))
 
 
-def _in_turn(cursor: Any, statement: str, parameters: Any, _: object) -> bool:
-    end = time.monotonic() + SQLITE_BUSY_TIMEOUT
-    while True:
-        try:
-            cursor.execute(statement, parameters)
-            return True
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                raise
-        sleep(0.01)
-
-
 @functools.cache
 def renew(reason: str) -> None:
     """End as on SIGTERM, and begin anew as the same process."""
@@ -238,7 +201,7 @@ def renew(reason: str) -> None:
 def _again() -> None:
     atexit.unregister(_again)
     atexit._run_exitfuncs()
-    os.execv(sys.executable, sys.orig_argv)
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - it is us
 
 
 def _resident() -> int:

@@ -1,5 +1,6 @@
 """Tasks for a queue whose jobs wait on others, and tasks that do not belong there."""
 
+import ctypes
 import time
 
 from service.outbound import client
@@ -34,3 +35,12 @@ def deaf(self: SlowTask, seconds: float, to_all: bool = False) -> str:
             if not (to_all or isinstance(error, Exception)):
                 raise
     return "stayed"
+
+
+@app.task(base=SlowTask, bind=True)
+def clutch(self: SlowTask) -> str:
+    """Wait in C for a minute, and let go of nothing; the second time it has learned."""
+    mark(self)
+    if self.job.attempt == 1:
+        ctypes.PyDLL(None).sleep(60)
+    return "learned"
