@@ -2,17 +2,18 @@
 
 import functools
 import os
+import sys
 import threading
 import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pkgutil import resolve_name
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, DateTime, Engine, Float, MetaData, create_engine, event, literal, select
+from sqlalchemy import Connection, DateTime, Engine, Float, MetaData, create_engine, event, exc, literal, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -30,6 +31,9 @@ STATEMENT_TIMEOUT = 10
 SQLITE_BUSY_TIMEOUT = 5
 PING_AFTER = 15.0
 
+# The store is away, or has no connection to spare; another try may find it.
+AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+
 # Connections that a process keeps open: one beyond them would be made for a request, and closed after it.
 CONNECTIONS = 10
 
@@ -44,6 +48,9 @@ POSTGRESQL: dict[str, Any] = {
         "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC",
     },
 }
+
+# How hundreds of greenlets share them. Named and not imported, since it lies above this layer.
+SHARED = "service.jobs.shapes.sharing:make"
 
 # SQLite and libpq keep locks of their own: a fork in the middle of a call leaves them locked in the child for ever.
 # A thread that uses the database in a process that forks holds this gate meanwhile, and the fork waits.
@@ -108,8 +115,9 @@ def engine() -> Engine:
     """The engine of this process, made at the first call; it connects when it is first used."""
     url = settings().database_url.get_secret_value()
     options, prepare = (SQLITE, _sqlite) if url.startswith("sqlite") else (POSTGRESQL, _postgresql)
+    make = resolve_name(SHARED) if "gevent.monkey" in sys.modules else create_engine
     # Arguments of jobs do not belong in the text of an error.
-    made = create_engine(url, pool_timeout=POOL_TIMEOUT, hide_parameters=True, **options)
+    made: Engine = make(url, pool_timeout=POOL_TIMEOUT, hide_parameters=True, **options)
     prepare(made)
     # A forked child must not speak on its parent's sockets: it drops them unclosed and makes its own.
     os.register_at_fork(after_in_child=lambda: made.dispose(close=False))
@@ -128,7 +136,7 @@ def _postgresql(made: Engine) -> None:
             try:
                 made.dialect.do_ping(connection)
             except made.dialect.loaded_dbapi.Error as error:
-                raise DisconnectionError from error
+                raise exc.DisconnectionError from error
 
 
 def _sqlite(made: Engine) -> None:

@@ -12,7 +12,15 @@ from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+# The pools of Celery that a queue may have, and what knows where their jobs are: processes are for what computes,
+# greenlets, hundreds in one process, for what waits on others.
+PLACES = {
+    "prefork": "service.children:Children",
+    "gevent": "service.jobs.shapes.greenlets:Greenlets",
+}
+NO_LIMITS = "threads and solo cannot stop a job at its limits, and of others nothing was shown"
 
 
 class Queue(BaseModel):
@@ -30,9 +38,14 @@ class Queue(BaseModel):
     grace: float = Field(gt=0, description="time to finish after SIGTERM; what is left is handed back")
     max_tasks_per_child: int = Field(ge=1, description="jobs after which a process is replaced, against slow leaks")
     max_memory_per_child: int = Field(ge=50_000, description="KiB of memory after which a process is replaced")
-    pool: Literal["prefork"] = Field(
-        default="prefork", description="the one pool of Celery that keeps both limits (threads and solo keep none)"
-    )
+    pool: str = Field(default="prefork", description="prefork for jobs that compute, gevent for jobs that wait")
+
+    @field_validator("pool")
+    @classmethod
+    def _keeps_limits(cls, value: str) -> str:
+        if value not in PLACES:
+            raise ValueError(f"expected {' or '.join(PLACES)}, got: {value!r}; {NO_LIMITS}")
+        return value
 
     @model_validator(mode="after")
     def _limits_in_order(self) -> Self:

@@ -7,10 +7,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 import service
-from service.database import engine, fault
+from service.database import AWAY, engine, fault
 from service.errors import StartRefused
 
 # Beside the package, in the repository as in the image.
@@ -42,7 +41,7 @@ def demand_current() -> None:
     """
     try:
         missing = behind()
-    except (OperationalError, InterfaceError) as error:
+    except AWAY as error:
         raise StartRefused(fault(error)) from error
     if missing:
         raise StartRefused(f"expected a database at {missing}, got: an older one; run `python -m service migrate`")

@@ -10,10 +10,9 @@ import structlog
 from connexion import FlaskApp, ProblemException
 from connexion.exceptions import Unauthorized
 from connexion.lifecycle import ConnexionRequest, ConnexionResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from service.database import AWAY
 from service.errors import Forbidden, ServiceError, StoreUnavailable, TooManyRequests
 from service.observe.context import current_context
 
@@ -75,7 +74,7 @@ def describe(error: Exception) -> Problem:
             kind = f"urn:problem-type:{error.title.lower().replace(' ', '-')}"
             members = {"field": error.field} if error.field else {}
             return Problem(error.status, error.detail, error.title, kind, members, _headers(error))
-        case OperationalError() | InterfaceError() | PoolTimeout():
+        case _ if isinstance(error, AWAY):
             return describe(StoreUnavailable())
         case Unauthorized():
             missing = error.detail == "No authorization token provided"

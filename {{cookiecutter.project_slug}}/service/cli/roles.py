@@ -1,5 +1,6 @@
 """The processes that the service runs as."""
 
+import os
 import secrets
 import sys
 
@@ -31,7 +32,11 @@ def api() -> None:
 @click.argument("queue", type=click.Choice(list(QUEUES)))
 def worker(queue: str) -> None:
     """Do the work of one queue."""
-    _begin(f"worker-{queue}")
+    from service.config import settings
+
+    if settings(role := f"worker-{queue}").queues[queue].pool == "gevent" and "gevent.monkey" not in sys.modules:
+        _patched()
+    _begin(role)
     from service import broker, schema
     from service.worker import process
 
@@ -40,6 +45,13 @@ def worker(queue: str) -> None:
         # A worker waits for its broker; who started it should know.
         structlog.get_logger().warning("the broker cannot be relied on", fault=fault)
     sys.exit(process.run(queue))
+
+
+def _patched() -> None:
+    """Begin again as gevent would have it: the standard library is patched before anything else is imported."""
+    spec = sys.modules["__main__"].__spec__
+    program = ["--module", spec.name.removesuffix(".__main__")] if spec else sys.argv[:1]
+    os.execv(sys.executable, [sys.executable, "-m", "gevent.monkey", *program, *sys.argv[1:]])  # noqa: S606 - it is us
 
 
 @click.command()

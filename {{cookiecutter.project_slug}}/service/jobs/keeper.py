@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.config import settings
-from service.database import fork_gate
+from service.database import AWAY, fork_gate
 from service.jobs import processes, reconcile
 from service.jobs.doorbell import Bell
 
@@ -113,7 +113,7 @@ class Keeper(threading.Thread):
             act = self._reports.get()
             try:
                 act()
-            except (OperationalError, InterfaceError):
+            except AWAY:
                 self._reports.put(act)
                 raise
             except Exception as error:

@@ -51,7 +51,7 @@ def answer(worker: str, where: Callable[[int], str]) -> None:
 
     Each process is looked at once, and a few with each heartbeat, which waits for it.
     """
-    mine = (Job.worker == worker, Job.pid > 0, is_running, Event.job_id == Job.id)
+    mine = (Job.worker == worker, Job.pid != 0, is_running, Event.job_id == Job.id)
     with standalone() as session:
         asked = session.execute(select(Event.id, Job.pid).where(*mine, *unanswered)).all()
         for pid in sorted({row.pid or 0 for row in asked})[:PROCESSES]:

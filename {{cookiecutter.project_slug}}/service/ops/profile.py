@@ -31,25 +31,28 @@ def profile(job_id: UUID, seconds: int, output: Path | None, as_json: bool) -> N
     row = query.get(str(job_id), None)
     if row.state is not State.RUNNING or row.worker is None:
         raise Refused(f"expected a job to profile to be running, got: {row.state.value}")
-    host, here = row.worker.partition("@")[2].rsplit(":", 2)[0], socket.gethostname()
+    host, worker, _ = row.worker.partition("@")[2].rsplit(":", 2)
+    here = socket.gethostname()
     if host != here:
         raise Refused(f"expected the host of the job's worker, {host}, got: {here}; run this there")
     path = output or Path(tempfile.mkstemp(".svg", "profile-")[1])
     program = Path(sysconfig.get_path("scripts")) / "py-spy"
-    words = [str(program), "record", "--idle", "--threads", "--pid", f"{row.pid}"]
+    # A greenlet's number is none of a process.
+    pid = row.pid if row.pid and row.pid > 0 else int(worker)
+    words = [str(program), "record", "--idle", "--threads", "--pid", f"{pid}"]
     words += ["--duration", f"{seconds}", "--output", str(path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if done.returncode:
         if output is None:
             path.unlink(missing_ok=True)
-        raise Refused(_why(done.stdout + done.stderr, row.pid, row.id))
+        raise Refused(_why(done.stdout + done.stderr, pid, row.id))
     after = query.get(row.id, None)
     whole = (after.state, after.attempt) == (row.state, row.attempt)
     said = "the whole time" if whole else "not to the end: what its process did then is in it, too"
-    show({"file": str(path), "seconds": seconds, "process": row.pid, "ran": said}, as_json)
+    show({"file": str(path), "seconds": seconds, "process": pid, "ran": said}, as_json)
 
 
-def _why(said: str, pid: int | None, job_id: str) -> str:
+def _why(said: str, pid: int, job_id: str) -> str:
     if NOT_ALLOWED.search(said):
         return (
             f"expected the right to trace process {pid}, got: none; run this as root with CAP_SYS_PTRACE "

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from celery import Celery
@@ -24,8 +24,9 @@ class App(Celery):
     """Celery with tasks named after module and function, and held to the policy where they are defined."""
 
     queues: Mapping[str, Queue] = QUEUES
-    # Set by the worker's parent process.
+    # Set by the worker's parent process: the second for a loop to say that it turns.
     keeper: Keeper
+    turn: Callable[[], None]
 
     def gen_task_name(self, name: str, module: str) -> str:
         """`reports.export`, never the queue: moving a task to another queue strands no message."""

@@ -31,6 +31,11 @@ class JobConsumer(Consumer):
         take = super().create_task_handler(*args, **kwargs)
         return lambda message: take(message) if _whole(message) else self._keep(message, "no task's message")
 
+    def perform_pending_operations(self) -> None:
+        """With each turn of a loop that is no hub's."""
+        super().perform_pending_operations()
+        self.app.turn()
+
     def on_send_event_buffered(self) -> None:
         """They are sent with the turn of each second, and not each by itself."""
 

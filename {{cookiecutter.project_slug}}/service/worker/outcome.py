@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.exceptions import Retry
-from sqlalchemy.exc import InterfaceError, OperationalError
 
+from service.database import AWAY
 from service.errors import AttemptLost, JobCancelled, Postpone
 from service.jobs import Job, attempts, casualties
 from service.jobs.attempts import Failure
 
 if TYPE_CHECKING:
     from service.worker.task import DurableTask
-
-# Always worth another attempt: the store itself was away, or two transactions met.
-STORE_ERRORS = (OperationalError, InterfaceError)
 
 TIME_LIMITS = (SoftTimeLimitExceeded, TimeLimitExceeded)
 
@@ -79,7 +76,8 @@ def _may_pass(task: "DurableTask", error: BaseException) -> bool:
     if isinstance(error, TimeLimitExceeded):
         # To a task both limits are one: it names the soft one when an attempt that timed out is worth another.
         return SoftTimeLimitExceeded in named
-    return isinstance(error, (Retry, *STORE_ERRORS, *named)) and not isinstance(error, never)
+    # The store itself was away, or two transactions met: that is always worth another attempt.
+    return isinstance(error, (Retry, *AWAY, *named)) and not isinstance(error, never)
 
 
 def _seconds(task: "DurableTask", row: Job, error: BaseException) -> float:

@@ -1,9 +1,9 @@
 """The worker's parent process: started from the policy, watched by its keeper, stopped within its grace."""
 
-import contextlib
 import os
 import signal
 import time
+from pkgutil import resolve_name
 from typing import Any
 
 import structlog
@@ -16,9 +16,8 @@ from service.broker import patches
 from service.config import settings
 from service.jobs import casualties, catalogue, processes
 from service.jobs.keeper import Keeper
-from service.observe.stacks import Stacks
 from service.ops import growth
-from service.queues import CANCEL_SIGNAL_SECONDS, Queue
+from service.queues import CANCEL_SIGNAL_SECONDS, PLACES, Queue
 from service.worker import runner
 from service.worker.app import App, configure, entries
 
@@ -65,25 +64,28 @@ class Worker:
     def __init__(self, name: str, queue: Queue, app: App) -> None:
         self.keeper = Keeper("worker", name, alive=self._alive, tend=self._tend, on_asked=self._obey)
         self._grace = queue.grace
-        self._stacks = Stacks()
+        self._places = resolve_name(PLACES[queue.pool])(queue)
         growth.listen()
         self._consumer: Any = None
         self._turned_at = time.monotonic()
         self._stop_at: float | None = None
         self._handed_back = False
-        app.keeper = self.keeper
-        runner.worker_name = self.keeper.process
+        app.keeper, app.turn = self.keeper, self._turn
+        runner.worker_name, runner.place = self.keeper.process, self._places.here
         signals.worker_ready.connect(self._ready, weak=False)
         signals.worker_shutting_down.connect(self._shutting_down, weak=False)
-        signals.worker_process_init.connect(_in_child, weak=False)
 
     def _ready(self, sender: Any, **_: Any) -> None:
         self._consumer = sender
-        sender.hub.timer.call_repeatedly(1.0, self._turn)
+        sender.timer.call_repeatedly(1.0, self._each_second)
         log.info("worker ready", process=self.keeper.process)
 
     def _turn(self) -> None:
         self._turned_at = time.monotonic()
+
+    def _each_second(self) -> None:
+        if self._consumer.hub is not None:
+            self._turn()
         # Celery looks for dead children every 5 seconds, where it is not told; a crashed job need not wait so long.
         self._consumer.pool.maintain_pool()
         # What Flower is told of tasks.
@@ -100,7 +102,7 @@ class Worker:
 
     def _tend(self) -> None:
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
-            _kill(casualties.hand_back(self.keeper.process), signal.SIGKILL)
+            self._places.kill(casualties.hand_back(self.keeper.process), signal.SIGKILL)
             if self._handed_back:
                 # Celery waits for a child that does not end; the platform would not wait for Celery.
                 os._exit(1)
@@ -112,20 +114,7 @@ class Worker:
 
         First by the soft limit's signal, in the end by a kill.
         """
-        processes.answer(self.keeper.process, self._stacks.of)
+        processes.answer(self.keeper.process, self._places.stack)
         for pid, seconds in casualties.cancelled_processes(self.keeper.process):
             if seconds >= CANCEL_SIGNAL_SECONDS:
-                _kill([pid], signal.SIGKILL if seconds >= 2 * CANCEL_SIGNAL_SECONDS else signal.SIGUSR1)
-
-
-def _in_child(**_: Any) -> None:
-    """The parent alone answers SIGTERM: a signal to the whole group must not kill what runs."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _kill(pids: list[int], how: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            # The number is from a row: of this worker's group it is one of its children, or nobody it may kill.
-            if pid > 1 and pid != os.getpid() and os.getpgid(pid) == os.getpgid(0):
-                os.kill(pid, how)
+                self._places.kill([pid], signal.SIGKILL if seconds >= 2 * CANCEL_SIGNAL_SECONDS else signal.SIGUSR1)

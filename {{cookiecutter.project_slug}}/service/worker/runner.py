@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import IntegrityError
 
+from service.database import AWAY
 from service.errors import AttemptLost
 from service.jobs import Job, attempts
 from service.jobs.submit import encode
@@ -28,13 +29,16 @@ STORE_RETRY_SECONDS = 1.0
 # The name under which this worker claims; set before the pool forks.
 worker_name = ""
 
+# What its rows call what runs an attempt: the process, where the pool is of processes.
+place: Callable[[], int] = os.getpid
+
 
 def run(task: "DurableTask", job_id: str) -> None:
     """Claim the job and run it; its outcome is in its row, and the message is acknowledged whatever it was."""
     context.bind(job_id=job_id, task=task.name)
     try:
-        row = attempts.claim(job_id, task.name, worker=worker_name, pid=os.getpid(), hard_limit=task.time_limit)
-    except (*outcome.STORE_ERRORS, IntegrityError) as error:
+        row = attempts.claim(job_id, task.name, worker=worker_name, pid=place(), hard_limit=task.time_limit)
+    except (*AWAY, IntegrityError) as error:
         log.warning("not claimed, the job waits for its next doorbell", error=type(error).__name__)
         return
     if row is None:
@@ -68,6 +72,6 @@ def _insist(write: Callable[[], str]) -> str:
             return write()
         except AttemptLost:
             return "lost to another attempt"
-        except outcome.STORE_ERRORS as error:
+        except AWAY as error:
             log.warning("store unreachable, the outcome waits", error=type(error).__name__)
             time.sleep(STORE_RETRY_SECONDS)

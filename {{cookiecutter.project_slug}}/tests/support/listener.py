@@ -34,6 +34,10 @@ class Listener:
         """What is answered; requests that come together are answered together."""
         raise NotImplementedError
 
+    def listen(self, many: int) -> None:
+        """Let so many connect at once; otherwise a few, and the others try again after a second."""
+        self._server.socket.listen(many)
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         listener = self
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from celery import signals
+from celery.worker.consumer import Consumer
 
 from service.worker import process
+from service.worker.consumer import JobConsumer
 
 # As the heartbeat of the tests is shorter than production's.
 STUCK_SECONDS = process.STUCK_SECONDS / 3
@@ -26,12 +28,20 @@ def follow(file: Path) -> None:
             time.sleep(1)
 
     def in_a_worker(sender: Any, **_: Any) -> None:
-        sender.hub.timer.call_repeatedly(0.2, stand_still)
+        if sender.hub is not None:
+            sender.hub.timer.call_repeatedly(0.2, stand_still)
 
     def slow_tick(process: str, tick: Callable[[str], float] = beat.tick) -> float:
         stand_still()
         return tick(process)
 
+    def in_greenlets(consumer: JobConsumer) -> None:
+        stand_still()
+        Consumer.perform_pending_operations(consumer)
+        consumer.app.turn()
+
+    # What a loop without a hub does with each turn.
+    JobConsumer.perform_pending_operations = in_greenlets  # type: ignore[method-assign,assignment]
     signals.worker_ready.connect(in_a_worker, weak=False)
     beat.tick = slow_tick
 
