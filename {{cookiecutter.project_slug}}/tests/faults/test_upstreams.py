@@ -1,6 +1,7 @@
 """Third parties' limits, kept by all workers together, whatever becomes of a worker or of Redis."""
 
 import json
+import math
 import os
 import signal
 import time
@@ -12,7 +13,8 @@ import pytest
 import redis
 
 from local.broker import Broker
-from service.jobs import Job, State, operate, submit
+from service import NAME
+from service.jobs import Job, State, attempts, operate, submit
 from tests.support.receiver import Answer, Receiver, Sent
 from tests.support.stack import Stack, until
 
@@ -194,3 +196,36 @@ def test_a_job_that_calls_several_times_calls_no_more_than_that(limited: Limit) 
         assert len(receiver.sent) == 24
         times = [sent.at for sent in receiver.sent]
         assert min(after - before for before, after in zip(times, times[4:], strict=False)) >= 1 - JITTER
+
+
+# Written by whoever has Redis's password, with places that are taken for ever behind which lines are.
+WRITTEN: dict[str, tuple[tuple[object, ...], ...]] = {
+    "a number without an end": (("SET", "spared", "inf"),),
+    "no number": (("SET", "spared", "nan"),),
+    "a year that Python cannot read": (("SET", "spared", "1e12"),),
+    "a line without an end": (("ZADD", "held", "1e300", "x"), ("ZADD", "line", "inf", "y")),
+    "a line to a year that Python cannot read": (("ZADD", "held", "1e11", "x"), ("ZADD", "line", "1e12", "y")),
+    "no text": (("ZADD", "line", "0", b"\xff\xfe"),),
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.fault("S8", "what lies in Redis is believed")
+def test_whatever_stands_in_redis_fails_no_job_and_stops_none_for_good(
+    limited: Limit, limits: Broker, written: str
+) -> None:
+    stack = limited("5/second", at_once=1)
+    with Receiver() as receiver, redis.Redis.from_url(limits.url) as client:
+        for command, key, *values in WRITTEN[written]:
+            client.execute_command(command, f"{NAME}:upstream:payments:{key}", *values)
+        done(stack, many(stack, receiver.url, 3), seconds=15)
+        assert len(receiver.sent) == 3
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e12, -math.inf])
+def test_no_job_is_put_off_to_a_time_that_cannot_be_read(stack: Stack, seconds: float) -> None:
+    row = stack.submit("trials.echo", value="x")
+    mine = attempts.claim(row.id, row.task, worker="w", pid=1, hard_limit=30)
+    assert mine is not None
+    attempts.postpone(mine, "a third party", seconds)
+    assert stack.job(row.id).state is State.QUEUED

@@ -71,7 +71,7 @@ class Upstream(NamedTuple):
         try:
             numbers = (self.most, self.period + WAY, self.at_once, seconds, int(again), SHORT, WAY)
             return str(_script()(keys, (what, holder, *numbers)))
-        except RedisError as error:
+        except (RedisError, ValueError) as error:
             log.warning("limits of third parties not kept, everyone is let through", error=type(error).__name__)
             _down_until = time.monotonic() + RETRY_SECONDS
             return ""
