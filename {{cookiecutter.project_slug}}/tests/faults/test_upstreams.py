@@ -6,14 +6,17 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from local.broker import Broker
 from service import NAME
+from service.errors import WrongState
 from service.jobs import Job, State, attempts, operate, submit
 from tests.support.receiver import Answer, Receiver, Sent
 from tests.support.stack import Stack, until
@@ -229,3 +232,18 @@ def test_no_job_is_put_off_to_a_time_that_cannot_be_read(stack: Stack, seconds: 
     assert mine is not None
     attempts.postpone(mine, "a third party", seconds)
     assert stack.job(row.id).state is State.QUEUED
+
+
+@pytest.mark.fault("S8", "rate_limit knows of no other's jobs")
+@pytest.mark.parametrize("limit", [{"rate": "1/second"}, {"rate": "100/second", "at_once": 1}], ids=["rate", "places"])
+def test_turns_of_jobs_that_were_cancelled_hold_up_nobody(limited: Limit, limit: dict[str, Any]) -> None:
+    stack, hangs = limited(**limit), ["at_once" in limit]
+    with Receiver(answer=lambda _: (until(lambda: not hangs[0], seconds=60), (204, {}))[1]) as receiver:
+        ids = many(stack, receiver.url, 60)
+        until(lambda: len(waiting(stack)) + len(receiver.sent) >= 60)
+        for job_id in ids:
+            with suppress(WrongState):
+                operate.cancel(job_id, by="test", client=None)
+        others = many(stack, receiver.url, 5)
+        hangs[0] = False
+        done(stack, others, seconds=15)

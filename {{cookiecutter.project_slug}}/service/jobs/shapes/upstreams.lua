@@ -1,5 +1,6 @@
 -- One upstream's books, in one step each: `enter` gives the seconds to wait, or 0 and the call is counted; `leave` gives
--- the job that a place was handed to, if any; `spare` lets nobody call for a while. Time is Redis's own.
+-- the job that a place was handed to, if any; `spare` lets nobody call for a while; `some` gives some of those that
+-- booked, and `clear` forgets all turns. Time is Redis's own.
 --   calls   those made within the period          booked  the turns of those that wait for the rate
 --   held    who calls, and until when at most     line    who waits for one of these places, and when it looks again
 --   spared  until when nobody may call
@@ -26,6 +27,17 @@ local function wait(at) return string.format('%.6f', math.max(math.min(at - now,
 if what == 'spare' then
   local at = string.format('%.6f', now + seconds)
   if now + seconds > open then redis.call('SET', spared, at, 'EX', math.ceil(seconds)) end
+  return ''
+end
+
+-- Whose own turn was forgotten between the two asks for another: nobody's job is like one that has ended.
+local mine = redis.call('ZSCORE', booked, id)
+if what == 'some' then
+  return mine and table.concat(redis.call('ZRANDMEMBER', booked, 20), ' ') or '00000000-0000-0000-0000-000000000000'
+end
+
+if what == 'clear' then
+  if mine then redis.call('DEL', booked, line) end
   return ''
 end
 
