@@ -34,6 +34,9 @@ PING_AFTER = 15.0
 # The store is away, or has no connection to spare; another try may find it.
 AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 
+# Seconds to the farthest moment that is counted from the present, a hundred years: Python reads no year after 9999.
+FARTHEST = 100 * 366 * 86_400.0
+
 # Connections that a process keeps open: one beyond them would be made for a request, and closed after it.
 CONNECTIONS = 10
 
@@ -94,7 +97,10 @@ class now(GenericFunction[datetime]):
     name = "store_now"
 
     def __init__(self, seconds: Any = 0.0) -> None:
-        super().__init__(seconds if hasattr(seconds, "compile") else literal(float(seconds), Float()))
+        if not hasattr(seconds, "compile"):
+            # In this order, since what is no number is less than none.
+            seconds = literal(max(-FARTHEST, min(FARTHEST, float(seconds))), Float())
+        super().__init__(seconds)
 
 
 @compiles(now, "postgresql")

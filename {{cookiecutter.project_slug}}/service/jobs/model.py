@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, Enum, ForeignKey, Index, Integer, Text, Uuid, select, text
 from sqlalchemy.orm import Mapped, aliased, mapped_column
-from sqlalchemy.sql import literal_column
+from sqlalchemy.sql import func, literal_column
 
 from service.database import Base, Timestamp, new_id, now
 
@@ -172,6 +172,13 @@ _other = aliased(Job, name="other")
 _same = select(_other.id).where(_other.lock_key == literal_column("jobs.lock_key"))
 _earlier = _same.where(_other.id < literal_column("jobs.id"), is_ready(_other))
 is_free = ~(_same.where(is_in(State.RUNNING, _other)).exists() | _earlier.exists())
+
+# The same for a look at very many, of ready ones: all locks are looked at once, and not again for each job.
+_place = func.row_number().over(partition_by=_other.lock_key, order_by=_other.id).label("place")
+_ranked = select(_other.id, _place).where(_other.lock_key.is_not(None), is_ready(_other)).subquery()
+_held = select(_other.lock_key).where(is_in(State.RUNNING, _other), _other.lock_key.is_not(None))
+_first = Job.id.in_(select(_ranked.c.id).where(_ranked.c.place == 1)) & Job.lock_key.not_in(_held)
+is_next = Job.lock_key.is_(None) | _first
 
 
 class Process(Base):

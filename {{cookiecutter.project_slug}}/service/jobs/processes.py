@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, delete, exists, literal_column, or_, 
 
 from service.config import settings
 from service.database import new_id, now, standalone
-from service.jobs.model import Event, Job, Lease, Process, is_free, is_ready, is_running, is_waiting
+from service.jobs.model import Event, Job, Lease, Process, is_ready, is_running, is_waiting
 from service.jobs.query import presumed_dead
 from service.observe import values
 
@@ -92,7 +92,7 @@ def lead(process: str) -> Row[*tuple[Any, ...]] | None:
         "lost": (Job.worker, is_running & Job.worker.not_in(alive)),
         "overdue": (Job.deadline, is_running & (Job.deadline < now())),
         "due": (Job.run_at, is_waiting & Job.rung_at.is_(None) & (Job.run_at < now(settings().sweep_seconds))),
-        "unanswered": (Job.rung_at, is_ready() & (Job.rung_at < now(-settings().sweep_limit)) & is_free),
+        "unanswered": (Job.rung_at, is_ready() & (Job.rung_at < now(-settings().sweep_limit))),
         "expired": (Job.expires_at, is_waiting & (Job.expires_at < now())),
     }
     # The first of them and not EXISTS, for which PostgreSQL would read all that waits, expecting to find one at once.

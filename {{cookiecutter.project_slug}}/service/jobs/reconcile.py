@@ -5,7 +5,8 @@ It rings for jobs whose time has come and for doorbells that went unanswered, an
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import structlog
 from sqlalchemy import ColumnElement, select, update
@@ -15,7 +16,7 @@ from service.database import now, standalone
 from service.jobs import casualties, processes
 from service.jobs.doorbell import Bell
 from service.jobs.history import JOBS
-from service.jobs.model import Job, PausedQueue, is_free, is_ready, is_waiting
+from service.jobs.model import Job, PausedQueue, is_next, is_ready, is_waiting
 from service.jobs.query import alive, count, queues
 from service.observe import metrics
 from service.queues import SWEEP_ROWS
@@ -38,44 +39,46 @@ def sweep(process: str, bell: Bell, *, may_bury: bool) -> bool:
     if found is None:
         return False
     if found.lost and may_bury:
-        _say("jobs of dead workers queued again", casualties.lost())
+        _step("jobs of dead workers queued again", casualties.lost)
     if found.overdue:
-        _say("jobs past their deadline queued again", casualties.overdue())
+        _step("jobs past their deadline queued again", casualties.overdue)
     if found.expired:
-        _say("jobs expired", casualties.expire())
+        _step("jobs expired", casualties.expire)
     until = time.monotonic() + RING_SECONDS
-    if found.due:
-        _ring_due(bell, until)
-    if found.unanswered:
-        _ring_unanswered(bell, until)
-    metrics.look(lambda: (queues(), len(alive("beat"))))
+    for queue in _turns(until) if found.due else ():
+        _step("due jobs rung for", partial(_ring_due, bell, queue, until), queue=queue)
+    for queue in _turns(until) if found.unanswered else ():
+        _step("unanswered doorbells rung again", partial(_ring_unanswered, bell, queue, until), queue=queue)
+    _step("gauges", lambda: metrics.look(lambda: (queues(), len(alive("beat")))))
     return True
 
 
-def _ring_due(bell: Bell, until: float) -> None:
+def _step(what: str, mend: Callable[[], int | None], **fields: str) -> None:
+    """One step of a sweep. Where it fails, the others are done, and the store has answered: dead workers are found."""
+    try:
+        if count := mend():
+            log.info(what, count=count, **fields)
+    except Exception as error:
+        log.warning("a step of the sweep failed", step=what, error=type(error).__name__, **fields)
+
+
+def _ring_due(bell: Bell, queue: str, until: float) -> int:
     """Ring for what is due before the next sweep, each with the wait that is left."""
-    for queue in _turns(until):
-        due = (Job.queue == queue) & Job.rung_at.is_(None) & (Job.run_at < now(settings().sweep_seconds))
-        _say("due jobs rung for", _ring(bell, _oldest(due), until), queue=queue)
+    due = (Job.queue == queue) & Job.rung_at.is_(None) & (Job.run_at < now(settings().sweep_seconds))
+    return _ring(bell, _oldest(due), until)
 
 
-def _ring_unanswered(bell: Bell, until: float) -> None:
+def _ring_unanswered(bell: Bell, queue: str, until: float) -> int:
     """Ring again for the oldest, as many as the broker has fewer messages than rows wait: a backlog is not a loss.
 
     For one in any case: among messages of jobs that are gone, a lost one would not be missed.
     """
-    for queue in _turns(until):
-        old = is_ready() & is_free & (Job.queue == queue) & (Job.rung_at < now(-settings().sweep_limit))
-        if not (calls := _oldest(old)):
-            continue
-        with standalone() as session:
-            waiting = count(session, old)
-        try:
-            missing = max(1, waiting - bell.depth(queue))
-        except Exception as error:
-            log.warning("broker unreachable, its depth is unknown", queue=queue, error=type(error).__name__)
-            return
-        _say("unanswered doorbells rung again", _ring(bell, calls[:missing], until), queue=queue)
+    old = is_ready() & is_next & (Job.queue == queue) & (Job.rung_at < now(-settings().sweep_limit))
+    if not (calls := _oldest(old)):
+        return 0
+    with standalone() as session:
+        waiting = count(session, old)
+    return _ring(bell, calls[: max(1, waiting - bell.depth(queue))], until)
 
 
 def _oldest(which: ColumnElement[bool]) -> list[Call]:
@@ -108,8 +111,3 @@ def _ring(bell: Bell, calls: Sequence[Call], until: float) -> int:
         with standalone() as session:
             session.execute(update(JOBS).where(Job.id.in_(rung), is_waiting).values(rung_at=now()))
     return len(rung)
-
-
-def _say(what: str, count: int, **fields: str) -> None:
-    if count:
-        log.info(what, count=count, **fields)

@@ -16,7 +16,7 @@ SHOWN = {
     *("method", "path", "status", "peer", "address", "host", "requests", "waiting_jobs"),
     # The class of an error, and what the service's own code says of a fault; never an error's own words.
     *("error", "cause", "reason", "fault", "faults", "category"),
-    *("entry", "entries", "due", "position", "last_day", "count", "size"),
+    *("entry", "entries", "due", "position", "last_day", "count", "size", "step"),
 }
 
 # Characters of one value that are shown, and of a name; values in a list; and the number from which one has no end.

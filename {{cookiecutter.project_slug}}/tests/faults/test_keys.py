@@ -6,8 +6,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import insert, select, text
 
-from service.jobs import Job, State, attempts, doorbell, operate, submit
+from service.database import new_id, now, standalone, transaction
+from service.jobs import Job, State, attempts, doorbell, operate, reconcile, submit
+from service.jobs.doorbell import Bell
+from service.jobs.history import JOBS
 from tests.integration.test_commands import answer
 from tests.integration.test_keys import held, lingering
 from tests.support.stack import HEARTBEAT_SECONDS, Stack, until
@@ -125,3 +129,46 @@ def test_no_job_overtakes_one_that_waits_for_its_lock_before_it() -> None:
 
     first, second = lingering(0, "account 7", 2)
     assert [claimed(job_id) for job_id in (second, first, second)] == [False, True, False]
+
+
+@pytest.mark.fault("D6", "no lock at all")
+@pytest.mark.usefixtures("stack")
+def test_thousands_of_one_lock_of_which_half_are_not_due_make_no_sweep_slow() -> None:
+    ago, far, bell, sweeps = datetime.now(UTC) - timedelta(minutes=1), datetime(2099, 1, 1, tzinfo=UTC), Bell(), 3
+    named = {"task": "trials.linger", "queue": "fast", "kwargs": {"seconds": 0}, "client": "shop", "fingerprint": "x"}
+    rows = [{"id": new_id(), "lock_key": "account 7", **named} for _ in range(9000)]
+    with transaction() as session:
+        session.execute(insert(JOBS), [row | {"run_at": far, "rung_at": None} for row in rows[:4500]])
+        session.execute(insert(JOBS), [row | {"run_at": ago, "rung_at": ago} for row in rows[4500:]])
+    started = time.monotonic()
+    for _ in range(sweeps):
+        assert reconcile.sweep("test", bell, may_bury=True)
+    assert time.monotonic() - started < 2 * sweeps
+    # One that could run, and with it no other.
+    with standalone() as session:
+        rung = session.scalars(select(Job.id).where(Job.rung_at > now(-30))).all()
+    assert rung == [rows[4500]["id"]]
+
+
+@pytest.mark.fault("L1", "hidden until the broker shows it again")
+def test_a_step_of_the_sweep_that_fails_hides_no_dead_worker(stack: Stack, recovered: Recovered) -> None:
+    raised = {
+        "sqlite": ["CREATE TRIGGER refuse BEFORE UPDATE OF rung_at ON jobs {} BEGIN SELECT RAISE(ABORT, 'no'); END"],
+        "postgresql": [
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no''; END'",
+            "CREATE TRIGGER refuse BEFORE UPDATE OF rung_at ON jobs FOR EACH ROW {} EXECUTE FUNCTION refuse()",
+        ],
+    }
+    with transaction() as session:
+        for statement in raised[session.get_bind().dialect.name]:
+            session.execute(text(statement.format("WHEN (NEW.task = 'trials.linger')")))
+    worker = stack.start("worker", "slow")
+    row = stack.submit("trials.sleep", seconds=1)
+    until(lambda: stack.attempts(row.id))
+    submit("trials.linger", {"seconds": 0}, run_at=datetime.now(UTC) + timedelta(seconds=1))
+    killed = time.monotonic()
+    worker.kill()
+    again = stack.start("worker", "slow")
+    until(lambda: len(stack.attempts(row.id)) == 2, seconds=45)
+    recovered(time.monotonic() - killed)
+    assert (stack.ended(row.id)[0].losses, again.said("a step of the sweep failed")) == (1, True)

@@ -1,18 +1,23 @@
 """Third parties' limits, kept by all workers together, whatever becomes of a worker or of Redis."""
 
 import json
+import math
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from local.broker import Broker
-from service.jobs import Job, State, operate, submit
+from service import NAME
+from service.errors import WrongState
+from service.jobs import Job, State, attempts, operate, submit
 from tests.support.receiver import Answer, Receiver, Sent
 from tests.support.stack import Stack, until
 
@@ -194,3 +199,51 @@ def test_a_job_that_calls_several_times_calls_no_more_than_that(limited: Limit) 
         assert len(receiver.sent) == 24
         times = [sent.at for sent in receiver.sent]
         assert min(after - before for before, after in zip(times, times[4:], strict=False)) >= 1 - JITTER
+
+
+# Written by whoever has Redis's password, with places that are taken for ever behind which lines are.
+WRITTEN: dict[str, tuple[tuple[object, ...], ...]] = {
+    "a number without an end": (("SET", "spared", "inf"),),
+    "no number": (("SET", "spared", "nan"),),
+    "a year that Python cannot read": (("SET", "spared", "1e12"),),
+    "a line without an end": (("ZADD", "held", "1e300", "x"), ("ZADD", "line", "inf", "y")),
+    "a line to a year that Python cannot read": (("ZADD", "held", "1e11", "x"), ("ZADD", "line", "1e12", "y")),
+    "no text": (("ZADD", "line", "0", b"\xff\xfe"),),
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.fault("S8", "what lies in Redis is believed")
+def test_whatever_stands_in_redis_fails_no_job_and_stops_none_for_good(
+    limited: Limit, limits: Broker, written: str
+) -> None:
+    stack = limited("5/second", at_once=1)
+    with Receiver() as receiver, redis.Redis.from_url(limits.url) as client:
+        for command, key, *values in WRITTEN[written]:
+            client.execute_command(command, f"{NAME}:upstream:payments:{key}", *values)
+        done(stack, many(stack, receiver.url, 3), seconds=15)
+        assert len(receiver.sent) == 3
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e12, -math.inf])
+def test_no_job_is_put_off_to_a_time_that_cannot_be_read(stack: Stack, seconds: float) -> None:
+    row = stack.submit("trials.echo", value="x")
+    mine = attempts.claim(row.id, row.task, worker="w", pid=1, hard_limit=30)
+    assert mine is not None
+    attempts.postpone(mine, "a third party", seconds)
+    assert stack.job(row.id).state is State.QUEUED
+
+
+@pytest.mark.fault("S8", "rate_limit knows of no other's jobs")
+@pytest.mark.parametrize("limit", [{"rate": "1/second"}, {"rate": "100/second", "at_once": 1}], ids=["rate", "places"])
+def test_turns_of_jobs_that_were_cancelled_hold_up_nobody(limited: Limit, limit: dict[str, Any]) -> None:
+    stack, hangs = limited(**limit), ["at_once" in limit]
+    with Receiver(answer=lambda _: (until(lambda: not hangs[0], seconds=60), (204, {}))[1]) as receiver:
+        ids = many(stack, receiver.url, 60)
+        until(lambda: len(waiting(stack)) + len(receiver.sent) >= 60)
+        for job_id in ids:
+            with suppress(WrongState):
+                operate.cancel(job_id, by="test", client=None)
+        others = many(stack, receiver.url, 5)
+        hangs[0] = False
+        done(stack, others, seconds=15)

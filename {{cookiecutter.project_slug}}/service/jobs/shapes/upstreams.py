@@ -1,7 +1,8 @@
 """Third parties' limits: so many calls in a time, and so many at once, over all workers and hosts; counted in Redis.
 
 Whoever may not call yet books the time of its turn, one after the other as the rate allows, and waits in its row until
-then; it does not look again before. A place that comes free is handed to whoever has waited longest for one, and that
+then; it does not look again before. When most of those who booked have ended since, all turns are forgotten, and who
+waits looks at its time all the same. A place that comes free is handed to whoever has waited longest for one, and that
 job is woken. Without Redis everyone is let through: a limit delays work, and never loses or stops it.
 """
 
@@ -27,10 +28,10 @@ from sqlalchemy.exc import DBAPIError
 
 from service import NAME
 from service.config import RATE, settings
-from service.database import new_id, now, transaction
+from service.database import new_id, standalone, transaction
 from service.errors import Postpone
-from service.jobs import doorbell
-from service.jobs.model import Job, PausedQueue, is_waiting
+from service.jobs import doorbell, query
+from service.jobs.model import Job, PausedQueue
 from service.queues import HOST_SPARED_CAP
 
 log = structlog.get_logger()
@@ -45,9 +46,9 @@ WORD, HOST = (
 MANY = 10_000
 
 # Seconds: for an answer of Redis, and between two tries while it is down; for which a wait costs less in the worker
-# than in the row; for which a job waits in the worker that called before, since going back would repeat that call; and
-# by which the ways of two calls to the third party may differ.
-PATIENCE, RETRY_SECONDS, SHORT, AGAIN, WAY = 0.5, 1.0, 0.25, 10.0, 0.1
+# than in the row; for which a job waits in the worker that called before, since going back would repeat that call; by
+# which the ways of two calls to the third party may differ; and of a wait that asks whether those before it will come.
+PATIENCE, RETRY_SECONDS, SHORT, AGAIN, WAY, FAR = 0.5, 1.0, 0.25, 10.0, 0.1, 5.0
 
 _called: ContextVar[Any] = ContextVar("called", default=None)
 _down_until = 0.0
@@ -71,7 +72,7 @@ class Upstream(NamedTuple):
         try:
             numbers = (self.most, self.period + WAY, self.at_once, seconds, int(again), SHORT, WAY)
             return str(_script()(keys, (what, holder, *numbers)))
-        except RedisError as error:
+        except (RedisError, ValueError) as error:
             log.warning("limits of third parties not kept, everyone is let through", error=type(error).__name__)
             _down_until = time.monotonic() + RETRY_SECONDS
             return ""
@@ -94,14 +95,18 @@ def turn(host: str, seconds: float) -> Iterator[None]:
     again, holder = attempt in {(None, None), _called.get()}, attempt[0] or new_id()
     until = time.monotonic() + (AGAIN if again else SHORT)
     while wait := float(upstream.ask("enter", holder, seconds + 1, again) or 0):
-        if time.monotonic() + wait > until:
+        if time.monotonic() + wait <= until:
+            time.sleep(wait)
+        elif wait > FAR and _mostly_ended(upstream.ask("some", holder).split()):
+            upstream.ask("clear", holder)
+        else:
             raise Postpone(f"limit {upstream.name}", wait)
-        time.sleep(wait)
     _called.set(attempt)
     try:
         yield
     finally:
-        while (holder := upstream.ask("leave", holder)) and not _wake(holder, f"limit {upstream.name}"):
+        until, what = time.monotonic() + AGAIN, f"limit {upstream.name}"
+        while time.monotonic() < until and (holder := upstream.ask("leave", holder)) and not _wake(holder, what):
             pass
 
 
@@ -135,10 +140,9 @@ def read(given: str, about: ValidationInfo) -> Mapping[str, Upstream]:
     Raises:
         ValueError: naming all that is wrong, a line each.
     """
-    try:
+    declared: Any = None
+    with suppress(ValueError):
         declared = json.loads(given)
-    except ValueError:
-        declared = None
     if not isinstance(declared, dict) or not declared:
         raise ValueError(f"expected JSON as {EXAMPLE}, got something else; correct it")
     faults = [f"{name!r:.70}: {fault}" for name, each in declared.items() for fault in _faults(name, each)]
@@ -195,12 +199,14 @@ def _script() -> Any:
 
 def _wake(job_id: str, waiting_for: str) -> bool:
     """Let the job look now; gives whether it waits and may."""
-    ready = (is_waiting, Job.waiting_for == waiting_for, Job.queue.not_in(select(PausedQueue.name)))
-    found = select(Job).where(Job.id == job_id, *ready)
+    which = (Job.id == job_id, Job.waiting_for == waiting_for, Job.queue.not_in(select(PausedQueue.name)))
     with suppress(DBAPIError), transaction() as session:
-        row = session.scalar(found.with_for_update(skip_locked=True, key_share=True))
-        if row is not None:
-            row.run_at, row.rung_at, row.waiting_for = now(), now(), None
-            doorbell.ring(session, row)
-        return row is not None
+        return doorbell.ring_first(session, *which)
     return True
+
+
+def _mostly_ended(ids: list[str]) -> bool:
+    """Whether most of these jobs have ended, or are none: nobody will come for their turns."""
+    with suppress(DBAPIError), standalone() as session:
+        return 2 * query.count(session, Job.id.in_(ids), Job.ended_at.is_(None)) < len(ids)
+    return False
