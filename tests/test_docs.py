@@ -210,7 +210,7 @@ def test_every_habit_that_is_named_is_there(render: Render) -> None:
 
 def test_every_command_of_the_service_that_is_named_is_there(installed: Path) -> None:
     """With its options, as the service's own command line reads it."""
-    roles, others = re.findall(r"^(?:ROLES|COMMANDS) = \((.*)\)$", CLI.read_text(), re.MULTILINE)
+    roles, others = re.findall(r"^(?:ROLES|OTHERS) = \((.*)\)$", CLI.read_text(), re.MULTILINE)
     words = "|".join(re.findall(r'"(\w+)"', roles + others))
     pattern = re.compile(rf"(?:(?:\.venv/bin/)?order-desk |python -m service )?((?:{words})(?: .*)?)")
     named = set()

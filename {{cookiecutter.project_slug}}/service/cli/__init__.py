@@ -12,8 +12,8 @@ from service.cli.output import Refused, printable
 ROLES = ("api", "worker", "beat", "migrate", "flower")
 # These are in service/ops/, and go with it.
 TOOLS: tuple[str, ...] = ("profile", "memory")
-NAMED = ("check", "tasks", "jobs", "queues", "batches", "pipelines", "schedules", "tokens", "webhooks")
-COMMANDS = (*ROLES, *NAMED, *TOOLS)
+OTHERS = ("check", "tasks", "jobs", "queues", "batches", "pipelines", "schedules", "tokens", "webhooks")
+COMMANDS = (*ROLES, *OTHERS, *TOOLS)
 
 
 class Commands(click.Group):

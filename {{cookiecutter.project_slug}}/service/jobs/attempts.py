@@ -70,12 +70,6 @@ def postpone(row: Job, waiting_for: str, seconds: float) -> None:
     _wait(row, State.QUEUED, waiting_for, seconds, f"for {waiting_for}")
 
 
-def wake(waiting_for: str) -> bool:
-    """Let the job that has waited longest for this run now; gives whether there is one."""
-    with transaction() as session:
-        return doorbell.ring_first(session, Job.waiting_for == waiting_for)
-
-
 def cancel(row: Job) -> None:
     """End the job as it was asked to.
 

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from service.database import Base, Timestamp, now, standalone, transaction
 from service.errors import AddressRefused, Postpone, UpstreamError, UpstreamRefused
-from service.jobs.attempts import wake
+from service.jobs.doorbell import ring_first
+from service.jobs.model import Job
 from service.jobs.submit import INTERNAL
 from service.outbound.guard import parse
 from service.queues import HOST_FAILURES, HOST_SPARED_CAP, HOST_SPARED_SECONDS
@@ -80,10 +81,16 @@ def turn(url: str, holder: str, seconds: float, *, alone: bool = False) -> Itera
         raise
     finally:
         over = not (held or failed) or _end(name, holder if held else None, failed, spare)
-        if (held or awaited) and over and not wake(waiting_for):
+        if (held or awaited) and over and not _wake(waiting_for):
             with transaction() as session:
                 host, present = _locked(session, name)
                 host.booked_until = present
+
+
+def _wake(waiting_for: str) -> bool:
+    """Let the job that has waited longest for this run now; gives whether there is one."""
+    with transaction() as session:
+        return ring_first(session, Job.waiting_for == waiting_for)
 
 
 def _name(url: str) -> str:
