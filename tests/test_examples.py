@@ -72,6 +72,7 @@ def leave_out_schedules(folder: Path) -> None:
     parts = (
         (beat, rf"^({duties}: .* = ).*$", r"\1[]"),
         (queues, rf"^({schedule}: .* = \{{)\n(?: .*\n)*\}}", r"\1}"),
+        (queues, r"^from service\.schedules import .*\n\n?", ""),
         (cli, f" {word},", ""),
         ("README.md", rf"^{entry}\n(?:(?!##).*\n)*", ""),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy import TEAM
 from service import NAME
-from service.queues import ALERT_MINUTES, ALERT_WAIT, ALERTS, QUEUES, SCHEDULE, TREND_MINUTES, Queue, Schedule
+from service.queues import ALERT_MINUTES, ALERT_WAIT, ALERTS, QUEUES, SCHEDULE, TREND_MINUTES, Queue
 
 # Staging wakes nobody.
 ENVIRONMENT = "production"
@@ -128,7 +128,7 @@ def _api_latency(readme: str) -> Monitor:
     return _monitor("api-latency", "", query, ">", limits("api-latency"), text, readme, missing=WELL, priority=2)
 
 
-def longest_gap(schedule: Schedule) -> int:
+def longest_gap(schedule: Any) -> int:
     """The minutes between two runs of a schedule, at the most in the year from 2024 on."""
     begin = datetime(2024, 1, 1, tzinfo=UTC)
     runs = [*takewhile(lambda run: run - begin < timedelta(days=366), islice(schedule.times(begin), LONGEST_MINUTES))]

@@ -14,7 +14,6 @@ from service.config import Settings
 from service.errors import StartRefused
 from service.observe import exceptions
 from service.observe.values import SHOWN, shown
-from service.queues import Schedule
 
 # Seconds, at the end of a process, for events that are not sent yet.
 FLUSH_SECONDS = 1.0
@@ -93,7 +92,7 @@ def report(line: Mapping[str, object], error: BaseException | None) -> None:
     sentry_sdk.capture_event(event, {**hint, REDACTED: True})
 
 
-def check_in(slug: str, run: str, status: str, schedule: Schedule, max_minutes: int) -> None:
+def check_in(slug: str, run: str, status: str, schedule: Any, max_minutes: int) -> None:
     """Say how a run of the schedule goes: "in_progress", "ok" or "error"; `run` is the id that its check-ins share."""
     if not _on:
         return

@@ -9,7 +9,8 @@ import pytest
 
 from service.jobs import Job, State, operate, submit
 from service.jobs.shapes import schedules
-from service.queues import SCHEDULE, Schedule
+from service.queues import SCHEDULE
+from service.schedules import Schedule
 from tests.integration.test_commands import command
 from tests.support.sentry import Sentry
 from tests.support.stack import Stack, until

@@ -30,7 +30,8 @@ if seconds := os.environ.get("PURGE_SECONDS"):
     maintenance.PURGE_SECONDS = float(seconds)
 # Schedules beside the service's own, as JSON; and the seconds by which the store's clock is to be another.
 if declared := os.environ.get("SCHEDULES"):
-    from service.queues import SCHEDULE, Schedule
+    from service.queues import SCHEDULE
+    from service.schedules import Schedule
 
     SCHEDULE.update({name: Schedule(**fields) for name, fields in json.loads(declared).items()})
 if seconds := os.environ.get("STORE_CLOCK"):

@@ -1,7 +1,6 @@
 """The monitors and the dashboard: Datadog's own models take them, they ask for metrics that there are, and page."""
 
 import re
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +10,10 @@ from datadog_api_client.v1.model.dashboard import Dashboard
 from datadog_api_client.v1.model.monitor import Monitor
 
 from deploy.monitors.dashboard import dashboard
-from deploy.monitors.definitions import LONGEST_MINUTES, longest_gap, monitors
+from deploy.monitors.definitions import LONGEST_MINUTES, monitors
 from service import NAME
 from service.observe.names import COMMON, COUNTS, DISTRIBUTIONS, GAUGES
-from service.queues import ALERT_MINUTES, ALERTS, QUEUES, SCHEDULE, Schedule
+from service.queues import ALERT_MINUTES, ALERTS, QUEUES, SCHEDULE
 
 MONITORS = {monitor["name"].removeprefix(f"{NAME}: "): monitor for monitor in monitors()}
 PER_QUEUE = ("oldest-job", "no-worker", "dead-letters")
@@ -136,19 +135,6 @@ def test_the_oldest_job_may_wait_longer_than_a_job_may_take() -> None:
 
 def test_no_number_of_the_alerts_is_left_over() -> None:
     assert set(ALERTS) <= set(MONITORS) | set(PER_QUEUE)
-
-
-@pytest.mark.parametrize(
-    ("line", "gap"),
-    [
-        ("* * * * *", timedelta(minutes=1)),
-        ("15 3 * * *", timedelta(days=1)),
-        ("0 8-18 * * 1-5", timedelta(hours=62)),
-        ("0 0 1 * *", timedelta(days=31)),
-    ],
-)
-def test_a_run_is_missed_after_the_longest_gap_of_its_line(line: str, gap: timedelta) -> None:
-    assert timedelta(minutes=longest_gap(Schedule(task="any", cron=line))) == gap
 
 
 def test_every_window_is_one_that_datadog_looks_back() -> None:

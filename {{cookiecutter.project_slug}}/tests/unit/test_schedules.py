@@ -12,7 +12,9 @@ import yaml
 from pydantic import ValidationError
 
 import service
-from service.queues import SCHEDULE, Schedule
+from deploy.monitors.definitions import longest_gap
+from service.queues import SCHEDULE
+from service.schedules import Schedule
 
 
 @pytest.mark.parametrize(
@@ -80,3 +82,16 @@ def test_a_year_of_minutes_leaves_none_out_and_has_none_twice() -> None:
 def test_a_schedule_can_be_written_as_json() -> None:
     schedule = Schedule(task="any", cron="15 3 * * *", kwargs={"day": 1}, overlap="queue", expires=60)
     assert Schedule(**json.loads(schedule.model_dump_json())) == schedule
+
+
+@pytest.mark.parametrize(
+    ("line", "gap"),
+    [
+        ("* * * * *", timedelta(minutes=1)),
+        ("15 3 * * *", timedelta(days=1)),
+        ("0 8-18 * * 1-5", timedelta(hours=62)),
+        ("0 0 1 * *", timedelta(days=31)),
+    ],
+)
+def test_a_run_is_missed_after_the_longest_gap_of_its_line(line: str, gap: timedelta) -> None:
+    assert timedelta(minutes=longest_gap(Schedule(task="any", cron=line))) == gap

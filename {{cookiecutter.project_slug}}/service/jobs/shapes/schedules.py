@@ -21,7 +21,8 @@ from service.errors import ServiceError, WrongState
 from service.jobs import Job, casualties, submit
 from service.jobs.history import record
 from service.observe import committed, metrics
-from service.queues import SCHEDULE, Schedule
+from service.queues import SCHEDULE
+from service.schedules import Schedule
 
 log = structlog.get_logger()
 
