@@ -238,7 +238,7 @@ def _line(schedule: Schedule) -> str:
     return f"{schedule.cron} {schedule.timezone}"
 
 
-def _known(name: str) -> Schedule:
+def _known(name: str) -> Any:
     if name not in SCHEDULE:
         raise UnknownSchedule(f"expected schedule to be one of {', '.join(SCHEDULE)}, got: {name}", field="name")
     return SCHEDULE[name]
