@@ -47,7 +47,8 @@ MANY = 10_000
 
 # Seconds: for an answer of Redis, and between two tries while it is down; for which a wait costs less in the worker
 # than in the row; for which a job waits in the worker that called before, since going back would repeat that call; by
-# which the ways of two calls to the third party may differ; and of a wait that asks whether those before it will come.
+# which the ways of two calls to the third party may differ; and of a wait that asks whether those before it will come,
+# and for which they are woken one after the other until one comes.
 PATIENCE, RETRY_SECONDS, SHORT, AGAIN, WAY, FAR = 0.5, 1.0, 0.25, 10.0, 0.1, 5.0
 
 _called: ContextVar[Any] = ContextVar("called", default=None)
@@ -105,7 +106,7 @@ def turn(host: str, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        until, what = time.monotonic() + AGAIN, f"limit {upstream.name}"
+        until, what = time.monotonic() + FAR, f"limit {upstream.name}"
         while time.monotonic() < until and (holder := upstream.ask("leave", holder)) and not _wake(holder, what):
             pass
 
