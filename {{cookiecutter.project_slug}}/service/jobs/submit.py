@@ -48,6 +48,7 @@ def submit(
     `callback_url` is told how it ended; whoever takes one from outside checks it first (`outbound/guard.py`).
     The same `idempotency_key` of the same client gives the job that it gave the first time.
     While a job of the client with the same `unique_key` waits or runs, that one is given, whatever its arguments.
+    The `idempotency_key` of a request that was given such a job is not kept: once that has ended, a repeat makes one.
     Of all jobs with the same `lock_key` one runs at a time, the others wait for it in the order of their submission.
     `may_wait` is how many jobs the client may have waiting, of which this would be one more.
 
