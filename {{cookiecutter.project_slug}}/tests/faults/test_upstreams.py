@@ -1,7 +1,6 @@
 """Third parties' limits, kept by all workers together, whatever becomes of a worker or of Redis."""
 
 import json
-import math
 import os
 import signal
 import time
@@ -17,7 +16,7 @@ from local.broker import Broker
 from service import NAME
 from service.database import new_id
 from service.errors import WrongState
-from service.jobs import Job, State, attempts, operate, submit
+from service.jobs import Job, State, operate, submit
 from tests.support.receiver import Answer, Receiver, Sent
 from tests.support.stack import Stack, until
 
@@ -224,15 +223,6 @@ def test_whatever_stands_in_redis_fails_no_job_and_stops_none_for_good(
             client.execute_command(command, f"{NAME}:upstream:payments:{key}", *values)
         done(stack, many(stack, receiver.url, 3))
         assert len(receiver.sent) == 3
-
-
-@pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e12, -math.inf])
-def test_no_job_is_put_off_to_a_time_that_cannot_be_read(stack: Stack, seconds: float) -> None:
-    row = stack.submit("trials.echo", value="x")
-    mine = attempts.claim(row.id, row.task, worker="w", pid=1, hard_limit=30)
-    assert mine is not None
-    attempts.postpone(mine, "a third party", seconds)
-    assert stack.job(row.id).state is State.QUEUED
 
 
 @pytest.mark.fault("S8", "rate_limit knows of no other's jobs")
