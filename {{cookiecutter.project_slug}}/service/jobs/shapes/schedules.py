@@ -26,9 +26,6 @@ from service.schedules import Schedule
 
 log = structlog.get_logger()
 
-# Whose jobs the runs are.
-CLIENT = "beat"
-
 # Runs of one schedule that are looked at in one transaction; and seconds after which a transaction is given up whose
 # beat was frozen in the middle of it, and seconds after which a run that is due is called late.
 MAX_RUNS, FROZEN_SECONDS, LATE_SECONDS = 1000, 10, 60.0
@@ -195,7 +192,7 @@ def _submit(session: Session, name: str, schedule: Schedule, key: str, until: da
     """The run's job; where overlaps are skipped and another has not ended, that one."""
     whole = f"schedule {name}"
     keys: Mapping[str, Any] = {"skip": {"unique_key": whole}, "queue": {"lock_key": whole}, "allow": {}}
-    common: Any = {"client": CLIENT, "idempotency_key": key, "expires_at": until, "session": session}
+    common: Any = {"client": "beat", "idempotency_key": key, "expires_at": until, "session": session}
     return submit(schedule.task, schedule.kwargs, **common, **keys[schedule.overlap])
 
 
