@@ -14,10 +14,7 @@ from service.schedules import Schedule
 
 # The pools of Celery that a queue may have, and what knows where their jobs are: processes are for what computes,
 # greenlets, hundreds in one process, for what waits on others.
-PLACES = {
-    "prefork": "service.children:Children",
-    "gevent": "service.jobs.shapes.greenlets:Greenlets",
-}
+PLACES = {"prefork": "service.children:Children", "gevent": "service.jobs.shapes.greenlets:Greenlets"}
 NO_LIMITS = "threads and solo cannot stop a job at its limits, and of others nothing was shown"
 
 

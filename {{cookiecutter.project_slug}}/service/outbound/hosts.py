@@ -81,16 +81,11 @@ def turn(url: str, holder: str, seconds: float, *, alone: bool = False) -> Itera
         raise
     finally:
         over = not (held or failed) or _end(name, holder if held else None, failed, spare)
-        if (held or awaited) and over and not _wake(waiting_for):
+        if (held or awaited) and over:
             with transaction() as session:
-                host, present = _locked(session, name)
-                host.booked_until = present
-
-
-def _wake(waiting_for: str) -> bool:
-    """Let the job that has waited longest for this run now; gives whether there is one."""
-    with transaction() as session:
-        return ring_first(session, Job.waiting_for == waiting_for)
+                if not ring_first(session, Job.waiting_for == waiting_for):
+                    host, present = _locked(session, name)
+                    host.booked_until = present
 
 
 def _name(url: str) -> str:
