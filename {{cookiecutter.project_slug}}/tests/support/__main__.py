@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from pkgutil import resolve_name
 
 import service.tasks
 from service.cli import main
@@ -31,9 +32,10 @@ if seconds := os.environ.get("PURGE_SECONDS"):
 # Schedules beside the service's own, as JSON; and the seconds by which the store's clock is to be another.
 if declared := os.environ.get("SCHEDULES"):
     from service.queues import SCHEDULE
-    from service.schedules import Schedule
 
-    SCHEDULE.update({name: Schedule(**fields) for name, fields in json.loads(declared).items()})
+    # Named, since it goes with its shape.
+    declare = resolve_name("service.schedules:Schedule")
+    SCHEDULE.update({name: declare(**fields) for name, fields in json.loads(declared).items()})
 if seconds := os.environ.get("STORE_CLOCK"):
     from tests.support.clock import shift_store
 
