@@ -1,5 +1,6 @@
-"""Doorbells that nobody answers: they are bounded, and a job whose own was lost or left out is rung for again."""
+"""Doorbells that nobody answers are bounded, those lost or left out are rung for again, and no time is out of reach."""
 
+import math
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from sqlalchemy import func, select, update
 
 from service import NAME, database
 from service.config import settings
-from service.jobs import Job, State, doorbell, operate, reconcile, submit
+from service.jobs import Job, State, attempts, doorbell, operate, reconcile, submit
 from service.jobs.doorbell import Bell, broker_queue
 from service.queues import QUEUES
 from service.webhooks import orders
@@ -157,3 +158,12 @@ def test_a_slow_broker_keeps_the_reconciler_for_a_moment_and_the_rest_is_rung_la
         until(lambda: rung() == 80)
     finally:
         bell.close()
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e12, -math.inf])
+def test_no_job_is_put_off_to_a_time_that_cannot_be_read(stack: Stack, seconds: float) -> None:
+    row = stack.submit("trials.echo", value="x")
+    mine = attempts.claim(row.id, row.task, worker="w", pid=1, hard_limit=30)
+    assert mine is not None
+    attempts.postpone(mine, "a third party", seconds)
+    assert stack.job(row.id).state is State.QUEUED

@@ -1,12 +1,11 @@
 """The life of a job on real workers: submitted, claimed, done, failed, retried, cancelled."""
 
-import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from service.errors import WrongState
-from service.jobs import State, attempts, doorbell, operate, query, submit
+from service.jobs import State, doorbell, operate, query, submit
 from tests.support.stack import Stack, until
 
 
@@ -97,12 +96,3 @@ def test_a_running_job_says_where_it_is(running: Stack) -> None:
     assert "trials.py" in (told[0].message or "")
     assert "in sleep" in (told[0].message or "")
     operate.cancel(row.id, by="test", client=None)
-
-
-@pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e12, -math.inf])
-def test_no_job_is_put_off_to_a_time_that_cannot_be_read(stack: Stack, seconds: float) -> None:
-    row = stack.submit("trials.echo", value="x")
-    mine = attempts.claim(row.id, row.task, worker="w", pid=1, hard_limit=30)
-    assert mine is not None
-    attempts.postpone(mine, "a third party", seconds)
-    assert stack.job(row.id).state is State.QUEUED
