@@ -1,4 +1,4 @@
-"""`make bench`: rendering, starting, 100,000 waiting jobs, batches, recovery from faults, idling, being observed."""
+"""`make bench`: rendering, starting, long backlogs, batches, jobs that wait, recovery, idling, being observed."""
 
 import os
 import shutil
@@ -25,6 +25,7 @@ def main() -> None:
         probing(service)
         backlog(service)
         batches(service)
+        waiting(service)
         recovery(service)
         idling(service)
         observed(service)
@@ -78,6 +79,12 @@ def backlog(service: Path) -> None:
 def batches(service: Path) -> None:
     """Many jobs as one, and one by one."""
     run(str(service / ".venv/bin/python"), "-W", "ignore", "-m", "benchmarks.batches", cwd=service, quiet=False)
+
+
+def waiting(service: Path) -> None:
+    """Jobs that wait on a third party, in greenlets and in processes."""
+    print("jobs that wait a second each, on SQLite", flush=True)
+    run(str(service / ".venv/bin/python"), "-W", "ignore", "-m", "benchmarks.waiting", cwd=service, quiet=False)
 
 
 def recovery(service: Path) -> None:

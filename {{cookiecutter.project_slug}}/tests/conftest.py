@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.lanes import own_database, pytest_collection_modifyitems, pytest_runtest_protocol
+from tests.support.lanes import own_broker, own_database, pytest_collection_modifyitems, pytest_runtest_protocol
 from tests.support.stack import Stack, until
 from tests.support.table import (
     measured,
@@ -19,6 +19,7 @@ from tests.support.table import (
 
 __all__ = [
     "measured",
+    "own_broker",
     "own_database",
     "pytest_collection_modifyitems",
     "pytest_runtest_logreport",

@@ -16,7 +16,6 @@ from service.jobs.model import Job, State, is_free, is_ready, is_running
 from service.queues import DEADLINE_GRACE
 
 NO_PROGRESS: dict[str, Any] = {"progress_done": None, "progress_total": None, "progress_message": None}
-NO_ERROR: dict[str, Any] = {"error_type": None, "error_message": None, "traceback": None}
 
 
 class Failure(NamedTuple):

@@ -25,10 +25,9 @@ _read_at = float("-inf")
 
 def announce(entries: Iterable[Task]) -> None:
     """Write what this version can do; tasks of other versions stay, since their workers may still run."""
-    version = settings().service_version
     with transaction() as session:
         for entry in entries:
-            entry.version, entry.announced_at = version, now()
+            entry.version, entry.announced_at = settings().service_version, now()
             session.merge(entry)
 
 

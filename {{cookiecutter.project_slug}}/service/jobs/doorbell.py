@@ -32,16 +32,27 @@ log = structlog.get_logger()
 BROKER_TIMEOUT = 0.5
 RETRY_SECONDS = 1.0
 
-# What every message is: of a row, without a result, and sent once.
-DOORBELL: dict[str, Any] = {"headers": {"durable": True}, "ignore_result": True, "retry": False}
+# What every message is: of a row, without a result, sent once, and confirmed by RabbitMQ within so many seconds.
+DOORBELL = {"headers": {"durable": True}, "ignore_result": True, "retry": False, "confirm_timeout": BROKER_TIMEOUT}
+
+# What a queue of RabbitMQ is: kept by several brokers; what was delivered so often goes, since a doorbell may be lost.
+QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 20}
 
 # Doorbells kept while the broker is down; the reconciler rings for what finds no room.
 BACKLOG = 10_000
 
 
-def broker_queue(name: str) -> Queue:
-    """The broker's queue for the policy's queue `name`; it carries the service's name, since brokers are shared."""
-    return Queue(f"{NAME}.{name}", routing_key=f"{NAME}.{name}", exchange="", durable=True)
+def broker_queue(name: str, delay: float = 0.0) -> Queue:
+    """The broker's queue for the policy's queue `name`; it carries the service's name, since brokers are shared.
+
+    What is delayed waits in RabbitMQ itself: a worker holds so many messages of a quorum queue and not one more.
+    """
+    where, about = f"{NAME}.{name}", dict[str, Any]()
+    if settings().broker_url.get_secret_value().startswith("amqp"):
+        where, about, later = f"{where}.ready", QUORUM, f"{where}.later"
+        if delay:
+            where, about = later, about | {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": where}
+    return Queue(where, routing_key=where, exchange="", queue_arguments=about)
 
 
 class Bell:
@@ -63,8 +74,9 @@ class Bell:
             self._room[queue] -= 1
             if self._room[queue] < 0:
                 return False
-            where = {"queue": broker_queue(queue), "connection": self._connection, "countdown": delay or None}
-            self._app.send_task(task, task_id=job_id, **where, **DOORBELL)
+            # Of Redis a worker fetches it at once, and holds it until its time.
+            where = {"queue": broker_queue(queue, delay), "connection": self._connection, "expiration": delay or None}
+            self._app.send_task(task, task_id=job_id, countdown=delay or None, **where, **DOORBELL)
             return True
         except Exception:
             metrics.count("doorbell.failed")
@@ -95,7 +107,8 @@ class Bell:
     @cached_property
     def _connection(self) -> Connection:
         # Its default channel alone connects with these options; any other waits two seconds and tries again.
-        options = {"socket_connect_timeout": BROKER_TIMEOUT, "socket_timeout": BROKER_TIMEOUT, "max_retries": 0}
+        options: dict[str, Any] = dict.fromkeys(("socket_connect_timeout", "socket_timeout"), BROKER_TIMEOUT)
+        options |= {"max_retries": 0, "confirm_publish": True}
         return self._app.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options)
 
 

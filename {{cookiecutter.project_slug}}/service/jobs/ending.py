@@ -21,27 +21,23 @@ FOLLOWED = {
     "lock_key": "service.jobs.doorbell:ring_next",
 }
 
-# What a job that does not run has none of.
+Said = str | None
+
+# What a job has none of that did not fail, and what one has none of that does not run.
+NO_ERROR: dict[str, Any] = {"error_type": None, "error_message": None, "traceback": None}
 IDLE: dict[str, Any] = {"worker": None, "pid": None, "deadline": None, "carried_by": None}
 
 
 def end(
-    session: Session,
-    row: Job,
-    state: State,
-    message: str | None = None,
-    *,
-    event: str | None = None,
-    by: str | None = None,
-    **values: Any,
+    session: Session, row: Job, state: State, message: Said = None, *, event: Said = None, by: Said = None, **more: Any
 ) -> None:
     """End the job in the caller's transaction; `event` is the state's name unless said otherwise.
 
     Raises:
         AttemptLost: the job is no longer as `row` has it; the transaction must not commit.
     """
-    fills = {"id": row.id, "attempt": row.attempt, **values}
-    ended = change(session, _end(row.state, state, *values), fills, event or state.value, message=message, by=by)
+    fills = {"id": row.id, "attempt": row.attempt, **more}
+    ended = change(session, _end(row.state, state, *more), fills, event or state.value, message=message, by=by)
     if ended is None:
         raise AttemptLost
     for name in followed(ended):

@@ -40,8 +40,7 @@ def change(session: Session, how: Update, fills: dict[str, Any], event: str, **a
     session.flush()
     together = session.get_bind().dialect.name == "postgresql"
     if together:
-        message = about.get("message")
-        fills = fills | about | {"event": event, "message": message and values.masked(message)}
+        fills = fills | about | {"event": event, "message": (said := about.get("message")) and values.masked(said)}
     found = session.execute(_returning(how, together), {f"given_{name}": fills[name] for name in fills}).first()
     if found is None:
         return None

@@ -14,7 +14,7 @@ from service import refused
 from service.config import settings
 from service.database import now, transaction
 from service.errors import UnknownQueue, WrongState
-from service.jobs.ending import end
+from service.jobs.ending import NO_ERROR, end
 from service.jobs.history import record
 from service.jobs.model import WAITING, Job, PausedQueue, State, is_in, is_waiting
 from service.jobs.query import demand_room, find
@@ -22,9 +22,8 @@ from service.queues import SWEEP_ROWS
 
 # What a retry by hand makes of a job. The reconciler rings, as often as the broker has room: of one that is cancelled
 # and retried over and over, a message each time would fill it.
-AGAIN: dict[str, Any] = {"state": State.QUEUED, "run_at": now(), "rung_at": None, "expires_at": None}
-AGAIN |= dict.fromkeys(("failures", "crashes", "losses"), 0)
-AGAIN |= dict.fromkeys(("error_type", "error_message", "traceback", "cancel_requested_at", "ended_at"))
+AGAIN: dict[str, Any] = {"state": State.QUEUED, "run_at": now(), "failures": 0, "crashes": 0, "losses": 0, **NO_ERROR}
+AGAIN |= dict.fromkeys(("rung_at", "expires_at", "cancel_requested_at", "ended_at"))
 
 # Jobs in a purge's first batch, and in the largest, to which they grow while one takes less than so many seconds.
 FIRST_BATCH, MAX_BATCH, BATCH_SECONDS = 25, 100, 0.5

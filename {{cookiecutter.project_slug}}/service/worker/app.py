@@ -48,9 +48,6 @@ app.conf.update(
     # JSON only: a pickle in the queue would be remote code execution.
     accept_content=["json"],
     task_create_missing_queues=False,
-    task_default_queue=f"{NAME}.fast",
-    task_queues=[broker_queue(name) for name in QUEUES],
-    timezone="UTC",
     worker_consumer="service.worker.consumer:JobConsumer",
     # Whoever reaches the broker could stop a worker, lift its limits, or fill its memory.
     worker_enable_remote_control=False,
@@ -62,6 +59,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_channel_error_retry=True,
+    broker_heartbeat=10,
     broker_transport_options={
         "visibility_timeout": VISIBILITY_TIMEOUT,
         # The stock interval and throttle make a sweep of it every 100 seconds only.
@@ -69,8 +67,7 @@ app.conf.update(
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 10,
         "socket_connect_timeout": 5,
-        "socket_timeout": 30,
-        "socket_keepalive": True,
+        "socket_timeout": 10,
         "health_check_interval": 10,
     },
 )
@@ -80,6 +77,8 @@ def configure(settings: Settings) -> App:
     """Bring the environment to the application; each role does this once."""
     app.queues = settings.queues
     app.conf.broker_url = settings.broker_url.get_secret_value()
+    app.conf.task_queues = [broker_queue(name) for name in QUEUES]
+    app.conf.task_default_queue = app.conf.task_queues[0].name
     return app
 
 

@@ -26,6 +26,11 @@ AFTER = {"callbacks", "errbacks", "chain", "chord"}
 class JobConsumer(Consumer):
     """Celery's consumer, which neither swallows a message without a trace nor ends over one."""
 
+    class Blueprint(Consumer.Blueprint):
+        """Without what would give RabbitMQ 28 queues for delays: a delayed doorbell has one of its own."""
+
+        default_steps = tuple(step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step)
+
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """As Celery's, for whole messages: the others would end the worker, or pass its checks in an older protocol."""
         take = super().create_task_handler(*args, **kwargs)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from service import database
 from service.errors import JobCancelled
 from service.jobs import Job, State, attempts, submit
-from service.jobs.ending import end, followed
+from service.jobs.ending import NO_ERROR, end, followed
 from service.queues import PROGRESS_SECONDS
 
 
@@ -82,7 +82,7 @@ class RunningJob:
         session = self._session or self.effects.enter_context(database.transaction(single=alone))
         for order in self._next:
             order(session=session)
-        end(session, self.row, State.SUCCEEDED, result=result, **attempts.NO_ERROR)
+        end(session, self.row, State.SUCCEEDED, result=result, **NO_ERROR)
 
     def _may_look(self) -> bool:
         if self._session is not None or time.monotonic() - self._looked_at < PROGRESS_SECONDS:

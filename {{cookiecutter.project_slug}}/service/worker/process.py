@@ -11,10 +11,10 @@ from billiard import pool
 from celery import signals
 from celery.backends.base import DisabledBackend
 
-from service import NAME
 from service.broker import patches
 from service.config import settings
 from service.jobs import casualties, catalogue, processes
+from service.jobs.doorbell import broker_queue
 from service.jobs.keeper import Keeper
 from service.ops import growth
 from service.queues import CANCEL_SIGNAL_SECONDS, PLACES, Queue
@@ -33,7 +33,7 @@ EXIT_SECONDS = 5.0
 def command_line(name: str, queue: Queue) -> list[str]:
     """Celery's own command line for one queue: nothing about a worker is configured anywhere else."""
     return f"""
-        --quiet worker --queues={NAME}.{name} --loglevel={settings().log_level}
+        --quiet worker --queues={broker_queue(name).name} --loglevel={settings().log_level}
         --pool={queue.pool} --concurrency={queue.concurrency} --prefetch-multiplier={queue.prefetch} --optimization=fair
         --max-tasks-per-child={queue.max_tasks_per_child} --max-memory-per-child={queue.max_memory_per_child}
         --without-gossip --without-mingle

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from celery import Task
 from celery.exceptions import Retry
 
+from service.jobs.doorbell import broker_queue
 from service.observe import context
 from service.queues import Queue
 from service.worker import runner
@@ -31,7 +32,7 @@ class DurableTask(Task):
     # The function itself: without Celery's autoretry around it, which would publish a message.
     function = property(attrgetter("__wrapped__"))
     # The broker's queue for `.delay()`.
-    queue = property(lambda task: f"{task.app.main}.{task.kind}")
+    queue = property(lambda task: broker_queue(task.kind).name)
 
     @property
     def policy(self) -> Queue:

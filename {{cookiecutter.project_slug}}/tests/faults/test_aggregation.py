@@ -146,7 +146,6 @@ def test_those_that_wait_for_company_survive_a_wiped_broker_and_a_killed_worker(
     made = orders(*({"order": number} for number in range(3)))
     until(lambda: {stack.job(row.id).waiting_for for row in made} == {"company"})
     worker.kill()
-    stack.broker.stop(signal.SIGKILL)
-    stack.broker.start()
+    stack.broker.wipe()
     stack.start("worker", "fast")
     demand_whole(stack, stack.ended(*(row.id for row in made), seconds=60))

@@ -5,7 +5,6 @@ import threading
 import time
 
 import pytest
-import redis
 from sqlalchemy import text, update
 
 from service import database
@@ -79,8 +78,7 @@ def test_a_batch_is_followed_although_the_broker_was_wiped(stack: Stack) -> None
     stack.start("worker", "slow")
     batch = batches.submit("crowds.slow", [{"seconds": 3}] * 3, then=REDUCE)
     until(lambda: batches.get(batch).states["running"])
-    with redis.Redis(port=stack.broker.port) as client:
-        client.flushall()
+    stack.broker.wipe()
     demand_one_end(stack, batch, *["succeeded"] * 3)
 
 

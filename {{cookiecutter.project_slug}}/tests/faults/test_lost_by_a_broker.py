@@ -1,15 +1,16 @@
 """What a broker does to work: it is away, restarts, is wiped, is full, and loses nothing."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 
 from service.jobs import State, doorbell
+from tests.support.front import Front
 from tests.support.stack import HEARTBEAT_SECONDS, ROOT, Stack, until
 from tests.support.table import Recovered
 
@@ -19,8 +20,7 @@ def test_jobs_survive_a_wiped_broker(stack: Stack, recovered: Recovered) -> None
     jobs = [stack.submit("trials.echo", value=str(number)) for number in range(200)]
     assert doorbell.flush(10)
     wiped = time.monotonic()
-    with redis.Redis(port=stack.broker.port) as client:
-        client.flushall()
+    stack.broker.wipe()
     stack.start("worker", "fast")
     done = stack.ended(*(job.id for job in jobs), seconds=60)
     recovered(time.monotonic() - wiped)
@@ -29,7 +29,7 @@ def test_jobs_survive_a_wiped_broker(stack: Stack, recovered: Recovered) -> None
 
 @pytest.mark.fault("L4", "ghost tasks, or orders never worked")
 def test_a_process_killed_between_commit_and_publish_loses_nothing(stack: Stack, recovered: Recovered) -> None:
-    os.kill(stack.broker.pid, signal.SIGSTOP)
+    stack.broker.freeze()
     code = 'from service.jobs import submit; print(submit("trials.echo", {"value": "x"}).id, flush=True); input()'
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -37,7 +37,7 @@ def test_a_process_killed_between_commit_and_publish_loses_nothing(stack: Stack,
         assert caller.stdout is not None
         job_id = caller.stdout.readline().strip()
         caller.kill()
-    os.kill(stack.broker.pid, signal.SIGCONT)
+    stack.broker.thaw()
     killed = time.monotonic()
     stack.start("worker", "fast")
     (done,) = stack.ended(job_id, seconds=45)
@@ -57,6 +57,22 @@ def test_a_restarted_broker_is_consumed_again_by_an_idle_worker(stack: Stack, re
     recovered(time.monotonic() - back)
     assert done.state is State.SUCCEEDED
     assert worker.process.poll() is None
+
+
+@pytest.mark.slow
+@pytest.mark.fault("L9", "nobody notices: both ends wait for the other")
+def test_a_connection_that_is_gone_without_a_word_is_made_anew(stack: Stack, recovered: Recovered) -> None:
+    url = urlsplit(stack.environment["BROKER_URL"])
+    with Front(url.port or 0) as front:
+        way = {"BROKER_URL": url._replace(netloc=url.netloc.replace(f":{url.port}", f":{front.port}")).geturl()}
+        worker = stack.start("worker", "fast", **way)
+        stack.ended(stack.submit("trials.echo", value="before").id)
+        front.lose()
+        lost = time.monotonic()
+        row = stack.submit("trials.echo", value="after")
+        (done,) = stack.ended(row.id, seconds=45)
+        recovered(time.monotonic() - lost)
+        assert (done.state, worker.process.poll()) == (State.SUCCEEDED, None)
 
 
 @pytest.mark.fault("L13", "the task is dropped, even with late ack")
@@ -93,13 +109,11 @@ def test_a_redis_that_restarts_in_mid_job_ends_no_worker(stack: Stack, recovered
 @pytest.mark.alone
 @pytest.mark.fault("L5", "apply_async blocks for seconds to for ever, and the API with it")
 @pytest.mark.fault("S20", "publishing to a frozen Redis blocks over 60 s")
-@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
-def test_a_broker_that_is_away_costs_submitting_no_time(
-    stack: Stack, recovered: Recovered, how: signal.Signals
-) -> None:
+@pytest.mark.parametrize("how", ["frozen", "stopped"])
+def test_a_broker_that_is_away_costs_submitting_no_time(stack: Stack, recovered: Recovered, how: str) -> None:
     stack.submit("trials.echo", value="warm")
     assert doorbell.flush(5)
-    os.kill(stack.broker.pid, how)
+    stack.broker.freeze() if how == "frozen" else stack.broker.stop(signal.SIGKILL)
     took = []
     jobs = []
     for number in range(50):
@@ -107,11 +121,7 @@ def test_a_broker_that_is_away_costs_submitting_no_time(
         jobs.append(stack.submit("trials.echo", value=str(number)))
         took.append(time.monotonic() - began)
     assert max(took) < 0.5
-    if how is signal.SIGSTOP:
-        os.kill(stack.broker.pid, signal.SIGCONT)
-    else:
-        stack.broker.stop()
-        stack.broker.start()
+    stack.broker.thaw() if how == "frozen" else stack.broker.start()
     back = time.monotonic()
     stack.start("worker", "fast")
     stack.ended(*(job.id for job in jobs), seconds=60)
@@ -131,8 +141,7 @@ def test_workers_that_come_and_go_under_load_lose_and_double_nothing(
     for most in (250, 150):
         until(lambda: stack.broker_depth("fast") < most or all(stack.attempts(job.id) for job in jobs), seconds=30)  # noqa: B023
         if how == "cut":
-            with redis.Redis(port=stack.broker.port) as client:
-                client.client_kill_filter(_type="normal")
+            stack.broker.cut()
             continue
         worker.kill() if how == "kill" else worker.stop()
         worker = stack.start("worker", "fast")

@@ -1,12 +1,11 @@
 """What happens to work at the front door: the API is killed and stopped, its stores go away, and nothing is lost."""
 
-import os
 import signal
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import httpx
 import pytest
@@ -90,8 +89,8 @@ def test_requests_under_way_when_the_api_is_killed_are_sent_again_and_make_one_j
 def test_a_broker_that_goes_away_under_load_fails_no_request_and_delays_none(
     stack: Stack, recovered: Recovered, measured: Measured, how: str
 ) -> None:
-    with Front(stack.broker.port) as front:
-        url = {"BROKER_URL": f"redis://127.0.0.1:{front.port}/0"} if how == "unreachable" else {}
+    with Front(stack.broker.port) if how == "unreachable" else nullcontext() as front:
+        url = {"BROKER_URL": f"redis://127.0.0.1:{front.port}/0"} if front else {}
         with Callers(Api(stack, **url)) as callers:
             callers.more(50)
             before = callers.more(150)
@@ -114,21 +113,17 @@ def test_a_broker_that_goes_away_under_load_fails_no_request_and_delays_none(
 
 
 @contextmanager
-def away(stack: Stack, front: Front, how: str) -> Iterator[None]:
+def away(stack: Stack, front: Front | None, how: str) -> Iterator[None]:
     """The broker is refused, silent, or not to be reached at all."""
-    begin: dict[str, Callable[[], object]] = {
-        "stopped": lambda: stack.broker.stop(signal.SIGKILL),
-        "frozen": lambda: os.kill(stack.broker.pid, signal.SIGSTOP),
-        "unreachable": front.vanish,
-    }
-    end: dict[str, Callable[[], object]] = {
-        "stopped": stack.broker.start,
-        "frozen": lambda: os.kill(stack.broker.pid, signal.SIGCONT),
-        "unreachable": front.appear,
-    }
-    begin[how]()
+    if front is not None:
+        begin, end = front.vanish, front.appear
+    elif how == "frozen":
+        begin, end = stack.broker.freeze, stack.broker.thaw
+    else:
+        begin, end = stack.broker.stop, stack.broker.start
+    begin()
     yield
-    end[how]()
+    end()
 
 
 def percentile(orders: list[Order], percent: int) -> float:

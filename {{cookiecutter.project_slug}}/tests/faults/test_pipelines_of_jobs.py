@@ -6,7 +6,6 @@ import time
 from contextlib import suppress
 
 import pytest
-import redis
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
@@ -79,8 +78,7 @@ def test_every_doorbell_of_a_step_is_lost(stack: Stack) -> None:
     # What it would have rung is lost with it.
     worker.kill()
     stack.broker.start()
-    with redis.Redis(port=stack.broker.port) as client:
-        client.flushall()
+    stack.broker.wipe()
     stack.start("worker", "fast")
     demand_each_once(stack, made, 1, 1)
 

@@ -8,9 +8,9 @@ import pytest
 import redis
 from celery import Celery
 
-from service import NAME
 from service.errors import InvalidArguments
 from service.jobs import Job, submit
+from service.jobs.doorbell import broker_queue
 from tests.support.stack import ROOT, Stack, until
 
 
@@ -28,7 +28,7 @@ def test_a_pickle_in_the_queue_is_not_opened(stack: Stack) -> None:
     trap = stack.directory / "opened"
     with Celery(broker=stack.broker.url, set_as_current=False).connection_for_write() as connection:
         connection.Producer(serializer="pickle").publish(
-            Trap(str(trap)), routing_key=f"{NAME}.fast", headers={"task": "trials.echo", "id": "1"}
+            Trap(str(trap)), routing_key=broker_queue("fast").name, headers={"task": "trials.echo", "id": "1"}
         )
     until(stack.refused_messages)
     assert not trap.exists()

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import update
 
-from service import NAME, database
+from service import database
 from service.jobs import Job, history
+from service.jobs.doorbell import broker_queue
 from service.queues import QUEUES
 from tests.support.stack import ROOT, Stack, until
 
@@ -112,7 +113,7 @@ def test_queues_are_listed_with_their_workers_paused_and_resumed(running: Stack)
 def test_check_prints_the_workers_command_lines_and_finds_nothing_wrong(running: Stack) -> None:
     report = answer(running, "check")
     assert report["faults"] == []
-    assert f"--queues={NAME}.slow" in report["workers"]["slow"]
+    assert f"--queues={broker_queue('slow').name}" in report["workers"]["slow"]
 
 
 def test_a_missing_broker_or_migration_is_named_with_the_remedy(running: Stack) -> None:

@@ -10,7 +10,7 @@ import pytest
 from kombu import Connection
 from sqlalchemy import func, select, update
 
-from service import NAME, database
+from service import database
 from service.config import settings
 from service.jobs import Job, State, attempts, doorbell, operate, reconcile, submit
 from service.jobs.doorbell import Bell, broker_queue
@@ -39,7 +39,7 @@ def cancelled(name: str, **kwargs: object) -> None:
 def lost(queue: str) -> bool:
     """Take the oldest message out of the broker's queue; gives whether there was one."""
     with Connection(settings().broker_url.get_secret_value()) as connection:
-        return connection.default_channel.basic_get(f"{NAME}.{queue}", no_ack=True) is not None
+        return connection.default_channel.basic_get(broker_queue(queue).name, no_ack=True) is not None
 
 
 def test_two_workers_of_one_queue_on_one_host_work_side_by_side(quiet: Stack) -> None:

@@ -12,6 +12,7 @@ from celery import Celery
 from service import NAME
 from service.api.tokens import mint
 from service.jobs import State, query, submit
+from service.jobs.doorbell import broker_queue
 from service.queues import SCHEDULE
 from tests.integration.test_commands import command
 from tests.support.callers import Api
@@ -74,7 +75,7 @@ def test_a_plain_call_is_not_told_under_the_job_that_its_process_did_before(stac
     row = stack.submit("trials.echo", value="before")
     stack.ended(row.id)
     with Celery(broker=stack.broker.url, set_as_current=False) as celery:
-        celery.send_task("trials.echo", kwargs={"value": "plain"}, queue=f"{NAME}.fast")
+        celery.send_task("trials.echo", kwargs={"value": "plain"}, queue=broker_queue("fast"))
     failed = until(lambda: [line for line in lines(worker.log) if "RuntimeError" in line.get("exception", "")])
     assert not {"job_id", "client", "attempt"} & failed[0].keys()
 

@@ -12,9 +12,9 @@ import amqp
 import pytest
 from kombu import Connection
 
-from service import NAME
 from service.config import settings
 from service.jobs import State
+from service.jobs.doorbell import broker_queue
 from service.jobs.model import ENDED
 from tests.support.stack import Role, Stack, until
 
@@ -116,7 +116,7 @@ def test_no_odd_message_ends_a_worker_whichever_the_broker(stack: Stack) -> None
         for kind, (head, body, about) in ODD.items():
             said = {"content_type": "application/json", "content_encoding": "utf-8", **about}
             raw = body.encode() if isinstance(body, str) else body
-            connection.Producer().publish(raw, routing_key=f"{NAME}.fast", headers={**head}, **said)
+            connection.Producer().publish(raw, routing_key=broker_queue("fast").name, headers={**head}, **said)
             _goes_on(stack, worker, kind)
     until(lambda: len(stack.refused_messages()) == len(ODD))
     assert stack.attempts("1") == []
@@ -130,7 +130,7 @@ def test_no_properties_that_cannot_be_read_end_a_worker_or_hold_it_up(stack: Sta
     worker = stack.start("worker", "fast")
     with Connection(settings().broker_url.get_secret_value()) as connection:
         for kind, message in UNREADABLE.items():
-            connection.default_channel.basic_publish(message, routing_key=f"{NAME}.fast")
+            connection.default_channel.basic_publish(message, routing_key=broker_queue("fast").name)
             _goes_on(stack, worker, kind)
     until(lambda: len(stack.refused_messages()) == len(UNREADABLE))
     assert stack.attempts("1") == []

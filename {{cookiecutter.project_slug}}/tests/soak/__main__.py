@@ -74,8 +74,6 @@ def run(stack: Stack, seed: int, seconds: float) -> bool:
     limit = HEARTBEAT_SECONDS * MISSED_HEARTBEATS
     token, entry = mint(CLIENT, ("jobs:read", "jobs:write"), name="soak")
     port = free_port()
-    for shape in shapes.found().values():
-        stack.environment |= shape.settings()
     supervisor = Supervisor(stack, {"API_TOKENS": entry, "PORT": str(port)})
     load, witness = Load(seed, f"http://127.0.0.1:{port}", token), Witness(supervisor)
     chaos = Chaos(plan(seed, seconds, limit), stack, supervisor)
@@ -90,6 +88,7 @@ def run(stack: Stack, seed: int, seconds: float) -> bool:
     click.echo("soak: the faults are over; waiting until every job has ended")
     chaos.stop()
     load.stop(SETTLE_SECONDS / 2)
+    shapes.stop()
     settle(report)
     witness.stop()
     roles = Book("roles end when told", len(supervisor.roles), supervisor.stop())

@@ -69,7 +69,8 @@ class Books:
     def _accepted(self) -> Book:
         load = self.load
         faults = list(load.faults)
-        keys = Counter(row.idempotency_key for row in self.jobs.values() if row.idempotency_key)
+        mine = [row for row in self.jobs.values() if row.client == CLIENT and row.idempotency_key]
+        keys = Counter(row.idempotency_key for row in mine)
         faults += [
             f"job {entry.job_id} ({entry.order.kind}) was accepted, and is gone"
             for entry in load.accepted

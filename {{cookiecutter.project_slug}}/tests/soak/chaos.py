@@ -93,8 +93,7 @@ class Chaos(threading.Thread):
             self._broker_runs = True
 
     def _do_wipe_broker(self, step: Step) -> None:
-        with redis.Redis(port=self._stack.broker.port) as client:
-            client.flushall()
+        self._stack.broker.wipe()
 
     def _do_fill_broker(self, step: Step, limit: int = FULL) -> None:
         with redis.Redis(port=self._stack.broker.port) as client:

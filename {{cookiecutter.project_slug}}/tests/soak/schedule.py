@@ -7,7 +7,7 @@ from random import Random
 from service.queues import QUEUES
 
 WORKERS = tuple(f"worker-{queue}-{number}" for queue in QUEUES for number in (1, 2))
-ROLES = (*WORKERS, "beat", "api")
+ROLES = (*WORKERS, "beat-1", "beat-2", "api")
 
 # Seconds: before the first fault, and between one and the next; faults that last may overlap.
 WARM_UP = 8.0

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 
+from tests.soak import shapes
 from tests.soak.schedule import ROLES
 from tests.support.processes import processes
 from tests.support.stack import Role, Stack
@@ -78,7 +79,7 @@ class Supervisor(threading.Thread):
 
     def _start(self, name: str) -> None:
         words = name.removesuffix("-1").removesuffix("-2").split("-", 1)
-        self.roles[name] = self._stack.start(*words, ready=False, **self._environment)
+        self.roles[name] = self._stack.start(*words, ready=False, **self._environment, **shapes.settings(name))
 
     def _note(self, name: str, role: Role) -> None:
         ends = {-signal.SIGKILL: KILLED, 0: STOPPED, -signal.SIGTERM: STOPPED}

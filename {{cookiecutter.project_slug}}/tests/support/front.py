@@ -14,13 +14,16 @@ from tests.support.ports import free_port
 class Front:
     """Passes connections on to `target`, a port of `host`."""
 
-    def __init__(self, target: int, tls: ssl.SSLContext | None = None, *, host: str = HOST) -> None:
-        self.target, self.port, self._host = target, free_port(), host
+    def __init__(
+        self, target: int, tls: ssl.SSLContext | None = None, *, host: str = HOST, port: int | None = None
+    ) -> None:
+        self.target, self.port, self._host = target, port or free_port(), host
         # How often a client said something; a statement or a command is said at once.
         self.requests = 0
         self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
+        self._lost: set[asyncio.StreamWriter] = set()
         self._gone = False
         self._plug: list[socket.socket] = []
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -29,6 +32,10 @@ class Front:
         """Cut what is open, and let what comes next reach another server."""
         self.target = target
         asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(5)
+
+    def lose(self) -> None:
+        """Let what is open go on to nobody, and tell neither end; what comes next reaches the server."""
+        self._lost |= self._open
 
     def vanish(self) -> None:
         """Be as a server behind a network that lost its way: nobody is answered, and nobody is told."""
@@ -58,13 +65,15 @@ class Front:
             writer.close()
 
     async def _end(self) -> None:
+        self._server.close()
+        await self._cut()
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             upstream, downstream = await asyncio.open_connection(self._host, self.target)
             self._open |= {writer, downstream}
             await asyncio.gather(self._ask(reader, downstream), self._pass(upstream, writer))
@@ -75,7 +84,7 @@ class Front:
         with suppress(OSError, ssl.SSLError):
             while data := await reader.read(65536):
                 self.requests += 1
-                if not self._gone:
+                if not self._gone and writer not in self._lost:
                     writer.write(data)
                     await writer.drain()
         writer.close()
@@ -83,8 +92,9 @@ class Front:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ssl.SSLError):
             while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
+                if writer not in self._lost:
+                    writer.write(data)
+                    await writer.drain()
         writer.close()
 
     def __enter__(self) -> Self:

@@ -17,8 +17,16 @@ from sqlalchemy import make_url
 NAME = os.environ.get("PYTEST_XDIST_WORKER")
 LANE, LANES = int((NAME or "gw0").removeprefix("gw")), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
-# One broker that all are given has the same queues for all.
-ONE_BROKER = "TEST_BROKER_URL"
+# A broker that all are given has the same queues for all, unless its URL has a `{lane}`: a virtual host for each.
+BROKER, APART = "TEST_BROKER_URL", "{lane}"
+ONE_BROKER = APART not in os.environ.get(BROKER, APART)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_broker() -> None:
+    """Let TEST_BROKER_URL name the virtual host of this process."""
+    if BROKER in os.environ:
+        os.environ[BROKER] = os.environ[BROKER].replace(APART, f"gw{LANE}")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,7 +53,7 @@ def _execute(url: str, statement: str, database: str) -> None:
 
 def alone(item: pytest.Item) -> bool:
     """Whether no other test may run beside this one."""
-    return ONE_BROKER in os.environ or item.get_closest_marker("alone") is not None
+    return ONE_BROKER or item.get_closest_marker("alone") is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 
 import sqlalchemy
 
-from local.broker import Broker
 from service import config, database, schema
 from service.jobs import Job, doorbell, query, submit
 from service.jobs.doorbell import Bell
 from service.jobs.model import ENDED
 from service.refused import RefusedMessage
-from tests.support import pristine
+from tests.support import brokers, pristine
 from tests.support.effects import EFFECTS
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -76,15 +75,14 @@ class Stack:
 
     def __init__(self, directory: Path, database_url: str | None = None, **environment: str) -> None:
         self.directory = directory
-        self.broker = Broker(directory / "broker", free_port())
+        self.broker = brokers.make(directory / "broker")
         self.roles: list[Role] = []
         self._before = dict(os.environ)
         self.environment = {
             **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}},
             "ENVIRONMENT": "test",
             "DATABASE_URL": database_url or f"sqlite:///{directory / 'service.db'}",
-            # The faults break the embedded broker; what they leave alone runs on any other, too.
-            "BROKER_URL": os.environ.get("TEST_BROKER_URL") or self.broker.url,
+            "BROKER_URL": self.broker.url,
             "HEARTBEAT_SECONDS": f"{HEARTBEAT_SECONDS}",
             "OUTBOUND_ALLOW": "127.0.0.1",
             "STATE_DIR": str(directory),
@@ -99,6 +97,7 @@ class Stack:
         self.broker.start()
         os.environ.update(self.environment)
         forget_settings()
+        self.broker.wipe()
         pristine.make(self.environment)
         assert schema.behind() is None
 

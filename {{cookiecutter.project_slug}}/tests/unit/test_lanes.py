@@ -106,7 +106,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[list[str]]]
     processes = ["--numprocesses", "2", "--maxschedchunk", "1"]
     places = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), "--basetemp", str(folder / "temp")]
     words = [sys.executable, "-m", "pytest", "-pno:cacheprovider", *plugins, *processes, *places, str(folder)]
-    given = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", lanes.ONE_BROKER))}
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", lanes.BROKER))}
     environment = given | {"PYTHONPATH": str(folder)}
     said = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert "1 skipped, 1 error" in said.stdout, said.stdout + said.stderr

@@ -1,8 +1,11 @@
-"""What the soak knows of more than single jobs: a module for each shape, which goes with the shape."""
+"""What the soak knows of more than single jobs: a module for each shape, which goes with the shape.
+
+It may also have `settings(role)`, what that role is told for it, and `stop()`, after which it wants nothing more.
+"""
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from random import Random
 from typing import Any, Protocol, cast
@@ -12,9 +15,6 @@ class Shape(Protocol):
     """A module of this package; `WEIGHT` is how many of a hundred orders or so are of it."""
 
     WEIGHT: int
-
-    def settings(self) -> Mapping[str, str]:
-        """What every role is told for it."""
 
     def order(self, random: Random, key: str) -> Any:
         """Give one order of this kind, which is named as the module is."""
@@ -33,3 +33,18 @@ def found() -> Mapping[str, Shape]:
         module.name: cast("Shape", importlib.import_module(f"{__name__}.{module.name}"))
         for module in pkgutil.iter_modules(__path__)
     }
+
+
+def settings(role: str) -> Mapping[str, str]:
+    """What a role is told for all shapes together."""
+    return {name: value for give in _those_with("settings") for name, value in give(role).items()}
+
+
+def stop() -> None:
+    """Let no shape want anything more by itself."""
+    for act in _those_with("stop"):
+        act()
+
+
+def _those_with(what: str) -> list[Callable[..., Any]]:
+    return [getattr(shape, what) for shape in found().values() if hasattr(shape, what)]

@@ -1,6 +1,6 @@
 """Aggregation: some go together, and each comes to its own end."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
 
 from service.jobs import submit as submit_one
@@ -9,11 +9,6 @@ from tests.soak.doors import CLIENT
 from tests.soak.orders import Order
 
 WEIGHT = 12
-
-
-def settings() -> Mapping[str, str]:
-    """Nothing."""
-    return {}
 
 
 def order(random: Random, key: str) -> Order:

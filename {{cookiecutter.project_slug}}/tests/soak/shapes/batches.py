@@ -1,6 +1,6 @@
 """Batches: what follows runs once, after the last of its jobs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
 
 from service.jobs import State
@@ -10,11 +10,6 @@ from tests.soak.doors import CLIENT
 from tests.soak.orders import Order
 
 WEIGHT = 5
-
-
-def settings() -> Mapping[str, str]:
-    """Nothing."""
-    return {}
 
 
 def order(random: Random, key: str) -> Order:

@@ -1,7 +1,7 @@
 """Locks: of all jobs with the same key one runs at a time, over all workers."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from random import Random
@@ -16,11 +16,6 @@ KEYS = ("account 1", "account 2")
 
 # A claim that waits for the end of the one before it was begun before that end was.
 WAITED = timedelta(seconds=0.2)
-
-
-def settings() -> Mapping[str, str]:
-    """Nothing."""
-    return {}
 
 
 def order(random: Random, key: str) -> Order:

@@ -1,6 +1,6 @@
 """Pipelines: each step once, and after the one before it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
 
@@ -12,11 +12,6 @@ from tests.soak.orders import Order
 
 WEIGHT = 5
 TASKS = ("chores.quick", "chores.long", "chores.quick")
-
-
-def settings() -> Mapping[str, str]:
-    """Nothing."""
-    return {}
 
 
 def order(random: Random, key: str) -> Order:

@@ -1,6 +1,6 @@
 """Unique jobs: while one with a key waits or runs, whoever asks for another is given that one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 from random import Random
@@ -15,11 +15,6 @@ KEYS = ("sync 1", "sync 2")
 
 # As for locks: one that waits for the end of another was begun before that end was.
 WAITED = timedelta(seconds=0.2)
-
-
-def settings() -> Mapping[str, str]:
-    """Nothing."""
-    return {}
 
 
 def order(random: Random, key: str) -> Order:

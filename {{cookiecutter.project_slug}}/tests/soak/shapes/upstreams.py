@@ -29,7 +29,7 @@ def _third_party() -> Receiver:
     return Receiver(answer=_slow).__enter__()
 
 
-def settings() -> Mapping[str, str]:
+def settings(_: str) -> Mapping[str, str]:
     """What every role is told."""
     upstreams = {"slow": {"hosts": ["127.0.0.1"], "rate": "40/minute", "at_once": 1}}
     return {"UPSTREAMS": json.dumps(upstreams), "OUTBOUND_ALLOW": "127.0.0.0/8"}

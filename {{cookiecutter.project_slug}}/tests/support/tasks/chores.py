@@ -1,5 +1,6 @@
 """The soak's tasks: each marks its attempts in files, and writes one effect in its job's transaction."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,6 +81,14 @@ def calls(self: FastTask, url: str) -> None:
     """Call a third party."""
     with chore(self):
         client.post_json(url, {}, idempotency_key=self.job.id)
+
+
+@app.task(base=SlowTask, bind=True)
+def waits(self: SlowTask, seconds: float) -> bool:
+    """Wait, and say whether in a greenlet."""
+    with chore(self):
+        time.sleep(seconds)
+    return "gevent.monkey" in sys.modules
 
 
 @app.task(base=SlowTask, bind=True)
