@@ -26,7 +26,7 @@ def main() -> None:
 
 def noticed() -> float:
     """Seconds from the end of a batch's last job to the beginning of the one that follows."""
-    from service.jobs.shapes import batches
+    from service.jobs.shapes import batches  # type: ignore[import-not-found]
     from tests.support.stack import Stack  # type: ignore[import-not-found]
 
     gaps = []
@@ -41,7 +41,7 @@ def noticed() -> float:
                 gaps.append((follower.started_at - max(row.ended_at for row in batches.results(batch))).total_seconds())
         finally:
             it.end()
-    return statistics.median(gaps[1:])
+    return float(statistics.median(gaps[1:]))
 
 
 def measure() -> None:
@@ -51,7 +51,7 @@ def measure() -> None:
     from service.database import engine, transaction  # type: ignore[import-not-found]
     from service.jobs import catalogue, submit  # type: ignore[import-not-found]
     from service.jobs.model import Event, Job  # type: ignore[import-not-found]
-    from service.jobs.shapes import batches  # type: ignore[import-not-found]
+    from service.jobs.shapes import batches
     from service.worker.app import entries  # type: ignore[import-not-found]
     from sqlalchemy import delete  # type: ignore[import-not-found]
 

@@ -8,7 +8,6 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from service import database  # type: ignore[import-not-found]
 from service.jobs.model import ENDED, Job  # type: ignore[import-not-found]
@@ -52,7 +51,7 @@ def seconds(jobs: int, environment: dict[str, str]) -> float:
             it.end()
 
 
-def a_second(_: Any) -> tuple[int, dict[str, str]]:
+def a_second(_: object) -> tuple[int, dict[str, str]]:
     """What the third party does."""
     time.sleep(1)
     return 204, {}
