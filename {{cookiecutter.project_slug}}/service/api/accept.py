@@ -14,20 +14,15 @@ from service.jobs import submit
 from service.outbound.guard import check_url
 from service.webhooks import secrets
 
+Said = str | None
+
 
 def accept(
-    task: str,
-    arguments: Mapping[str, Any],
-    *,
-    client: str,
-    run_at: str | None = None,
-    callback_url: str | None = None,
-    unique_key: str | None = None,
-    lock_key: str | None = None,
+    task: str, arguments: Mapping[str, Any], *, client: str, run_at: Said = None, callback_url: Said = None, **more: Any
 ) -> Answer:
     """Make the job and say where to ask for it; the request's Idempotency-Key makes it once.
 
-    The handler decides the `unique_key` and the `lock_key`, as `submit` takes them.
+    The handler decides what `more` there is of what `submit` takes: `unique_key`, `lock_key`, `expires_at`.
 
     Raises:
         AddressRefused: the callback's address is not public.
@@ -45,8 +40,7 @@ def accept(
         callback_url=callback_url,
         run_at=moment(run_at) if run_at else None,
         may_wait=settings().max_waiting_jobs,
-        unique_key=unique_key,
-        lock_key=lock_key,
+        **more,
     )
     return answer(view.job(row), 202, {"Location": f"/v1/jobs/{row.id}"})
 

@@ -22,8 +22,7 @@ def index(
     cursor: Given = None,
 ) -> Answer:
     """List jobs, newest first."""
-    equal = {"task": task, "queue": queue, "batch_id": batch_id and batch_id.lower()}
-    page = query.page(client, state=state, limit=limit, cursor=cursor, **equal)
+    page = query.page(client, state, limit, cursor, task=task, queue=queue, batch_id=batch_id and batch_id.lower())
     return answer({"jobs": [view.job(row) for row in page.jobs], "next_cursor": page.next_cursor})
 
 

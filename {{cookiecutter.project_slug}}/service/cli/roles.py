@@ -51,6 +51,8 @@ def _patched() -> None:
     """Begin again as gevent would have it: the standard library is patched before anything else is imported."""
     spec = sys.modules["__main__"].__spec__
     program = ["--module", spec.name.removesuffix(".__main__")] if spec else sys.argv[:1]
+    # Its own threads for names are ten, and each that hangs holds one.
+    os.environ.setdefault("GEVENT_RESOLVER", "ares")
     os.execv(sys.executable, [sys.executable, "-m", "gevent.monkey", *program, *sys.argv[1:]])  # noqa: S606 - it is us
 
 

@@ -26,15 +26,16 @@ class Failure(NamedTuple):
     traceback: str | None = None
 
 
-def claim(job_id: str, task: str, *, worker: str, pid: int, hard_limit: float) -> Job | None:
+def claim(job_id: str, task: str, *, queue: str, worker: str, pid: int, hard_limit: float) -> Job | None:
     """Take a job that may run now; None when it is taken, ended, not due, paused or locked: the message was too early.
 
-    A message that names another task than the row does is a forged one.
+    A message that names another task than the row does is a forged one, and so is one on another queue, unless the job
+    was moved.
 
     Raises:
         IntegrityError: another took its lock in the same moment, and rings for it in the end.
     """
-    fills = {"id": job_id, "task": task, "worker": worker, "pid": pid, "seconds": hard_limit + DEADLINE_GRACE}
+    fills = {"id": job_id, "task": task, "queue": queue, "worker": worker, "pid": pid, "seconds": hard_limit}
     with transaction(single=True) as session:
         return change(session, _claim(), fills, "started", by=worker)
 
@@ -112,9 +113,9 @@ def log(row: Job, message: str) -> None:
 @functools.cache
 def _claim() -> Update:
     jobs = JOBS.c
-    named = (jobs.id == given("id"), jobs.task == given("task"))
+    named = (jobs.id == given("id"), jobs.task == given("task"), jobs.queue == given("queue"))
     taken = {"state": State.RUNNING, "attempt": jobs.attempt + 1, "worker": given("worker"), "pid": given("pid")}
-    times = {"started_at": now(), "deadline": now(given("seconds", Float())), "waiting_for": None}
+    times = {"started_at": now(), "deadline": now(given("seconds", Float()) + DEADLINE_GRACE), "waiting_for": None}
     return update(JOBS).where(*named, is_ready(), is_free).values(taken | times | NO_PROGRESS)
 
 

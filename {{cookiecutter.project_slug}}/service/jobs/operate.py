@@ -108,7 +108,7 @@ def move(job_id: str, queue: str, *, by: str, client: str | None) -> Job:
     """
     known(queue)
     with _changing(job_id, client, WAITING, "move") as (session, row):
-        # The old queue's doorbell still counts there; the reconciler rings on the new one, once the job is due.
+        # The old queue's doorbell finds nothing there; the reconciler rings on the new one, once the job is due.
         row.queue, row.rung_at = queue, None
         record(session, row, "moved", f"to {queue}", by=by)
     return row

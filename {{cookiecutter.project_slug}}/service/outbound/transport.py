@@ -5,6 +5,7 @@ and the connection changes nothing (DNS rebinding). The Host header and the cert
 """
 
 import functools
+import math
 import ssl
 import time
 from typing import Any
@@ -17,15 +18,15 @@ from service.outbound.guard import resolve
 # Seconds to look up the name, to connect, and to agree on keys.
 CONNECT_SECONDS = 3.0
 
-# Bytes that are written at once.
-PIECE = 4096
+# Bytes that are written or read at once, and such pieces in which an answer must have begun.
+PIECE, HEAD_PIECES = 4096, 16
 
 
 class Deadline:
     """A moment after which nothing more is waited for."""
 
     def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+        self._end, self.pieces = time.monotonic() + seconds, float(HEAD_PIECES)
 
     def left(self, at_most: float | None = None) -> float:
         """Seconds until then.
@@ -43,7 +44,7 @@ class Transport(httpx.BaseTransport):
     """httpx's way to the network for one call."""
 
     def __init__(self, deadline: Deadline) -> None:
-        network = _Network(deadline)
+        network, self._deadline = _Network(deadline), deadline
         self._pool = httpcore.ConnectionPool(ssl_context=tls(), network_backend=network, keepalive_expiry=0)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -52,6 +53,7 @@ class Transport(httpx.BaseTransport):
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         asked = httpcore.Request(request.method, target, headers=request.headers.raw, content=request.read())
         answer = self._pool.handle_request(asked)
+        self._deadline.pieces = math.inf
         return httpx.Response(answer.status, headers=answer.headers, content=answer.iter_stream())
 
     def close(self) -> None:
@@ -88,7 +90,12 @@ class _Stream(httpcore.NetworkStream):
         self._stream, self._deadline = stream, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.left())
+        # Other greenlets have their turn before each piece, also where the other side never lets one wait.
+        time.sleep(0)
+        self._deadline.pieces -= 1
+        if self._deadline.pieces < 0:
+            raise httpcore.RemoteProtocolError(f"expected an answer within {HEAD_PIECES * PIECE} bytes, got: more")
+        return self._stream.read(min(max_bytes, PIECE), self._deadline.left())
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # In pieces that a socket takes whole or not at all: within one write the time begins anew with each part sent.

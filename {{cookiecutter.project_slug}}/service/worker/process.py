@@ -71,7 +71,7 @@ class Worker:
         self._stop_at: float | None = None
         self._handed_back = False
         app.keeper, app.turn = self.keeper, self._turn
-        runner.worker_name, runner.place = self.keeper.process, self._places.here
+        runner.worker_name, runner.kind, runner.place = self.keeper.process, name, self._places.here
         signals.worker_ready.connect(self._ready, weak=False)
         signals.worker_shutting_down.connect(self._shutting_down, weak=False)
 

@@ -26,8 +26,8 @@ log = structlog.get_logger()
 # Seconds between two tries to write an outcome down while the store is away.
 STORE_RETRY_SECONDS = 1.0
 
-# The name under which this worker claims; set before the pool forks.
-worker_name = ""
+# The name under which this worker claims, and the queue of which; set before the pool forks.
+worker_name = kind = ""
 
 # What its rows call what runs an attempt: the process, where the pool is of processes.
 place: Callable[[], int] = os.getpid
@@ -37,7 +37,7 @@ def run(task: "DurableTask", job_id: str) -> None:
     """Claim the job and run it; its outcome is in its row, and the message is acknowledged whatever it was."""
     context.bind(job_id=job_id, task=task.name)
     try:
-        row = attempts.claim(job_id, task.name, worker=worker_name, pid=place(), hard_limit=task.time_limit)
+        row = attempts.claim(job_id, task.name, queue=kind, worker=worker_name, pid=place(), hard_limit=task.time_limit)
     except (*AWAY, IntegrityError) as error:
         log.warning("not claimed, the job waits for its next doorbell", error=type(error).__name__)
         return

@@ -77,7 +77,7 @@ class TestCancel:
         """It stops when it looks."""
         made = batch()
         row = next(batches.results(made))
-        attempts.claim(row.id, row.task, worker="test", pid=1, hard_limit=60)
+        attempts.claim(row.id, row.task, queue=row.queue, worker="test", pid=1, hard_limit=60)
         answer = operator.post(f"/v1/batches/{made}/cancel").json()
         assert (answer["states"], answer["ended"]) == (states(running=1, cancelled=2), False)
         assert operator.get(f"/v1/jobs/{row.id}").json()["cancel_requested"] is True

@@ -21,7 +21,7 @@ def pipeline(job: Make) -> Make:
 
 def fail(made: str) -> None:
     """Let the job fail as it would on a worker."""
-    row = attempts.claim(made, "trials.sleep", worker="test", pid=1, hard_limit=60)
+    row = attempts.claim(made, "trials.sleep", queue="slow", worker="test", pid=1, hard_limit=60)
     assert row is not None
     attempts.fail(row, Failure("ValueError", "the data are wrong"))
 

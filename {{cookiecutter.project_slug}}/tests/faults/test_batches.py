@@ -129,7 +129,7 @@ def test_one_that_ends_slowly_holds_up_no_other(stack: Stack) -> None:
     batch = batches.submit("crowds.one", [{"number": 1}] * 10, then=REDUCE)
     found = list(batches.results(batch))
     for row in found[:3]:
-        assert attempts.claim(row.id, row.task, worker="test", pid=1, hard_limit=60) is not None
+        assert attempts.claim(row.id, row.task, queue=row.queue, worker="test", pid=1, hard_limit=60) is not None
     first, second, third = (stack.job(row.id) for row in found[:3])
     with database.transaction() as slow:
         end(slow, first, State.SUCCEEDED)

@@ -11,6 +11,7 @@ from billiard.exceptions import TimeLimitExceeded
 from local.broker import Broker
 from service import NAME
 from service.jobs import State, submit
+from service.jobs.doorbell import Bell
 from service.worker import request, runner
 from tests.integration.test_commands import command
 from tests.support.garbage import DEEP, encoded, message
@@ -87,6 +88,20 @@ def test_a_doorbell_brings_nothing_along(stack: Stack) -> None:
         for value in ("after", "and after what the first ones left"):
             assert stack.ended(stack.submit("trials.echo", value=value).id)[0].state is State.SUCCEEDED
     assert stack.refused_messages() == []
+
+
+@pytest.mark.fault("U10", "a job runs on whatever queue a message says")
+def test_a_doorbell_on_another_queue_starts_nothing(stack: Stack) -> None:
+    row = stack.submit("trials.sleep", seconds=0)
+    bell = Bell()
+    bell.publish(row.id, row.task, "fast")
+    bell.close()
+    # One process takes one after the other.
+    stack.start("worker", "fast", QUEUE_FAST_CONCURRENCY="1")
+    assert stack.ended(stack.submit("trials.echo", value="behind it").id)[0].state is State.SUCCEEDED
+    assert (stack.job(row.id).state, stack.job(row.id).attempt) == (State.QUEUED, 0)
+    stack.start("worker", "slow")
+    assert stack.ended(row.id)[0].attempt == 1
 
 
 @pytest.mark.fault("U10", "a dead letter of a job that runs")

@@ -125,7 +125,7 @@ def test_what_waits_for_a_lock_occupies_no_worker_and_says_what_it_waits_for(sta
 @pytest.mark.usefixtures("stack")
 def test_no_job_overtakes_one_that_waits_for_its_lock_before_it() -> None:
     def claimed(job_id: str) -> bool:
-        return attempts.claim(job_id, "trials.linger", worker="w", pid=1, hard_limit=30) is not None
+        return attempts.claim(job_id, "trials.linger", queue="fast", worker="w", pid=1, hard_limit=30) is not None
 
     first, second = lingering(0, "account 7", 2)
     assert [claimed(job_id) for job_id in (second, first, second)] == [False, True, False]

@@ -64,8 +64,8 @@ def test_a_restarted_broker_is_consumed_again_by_an_idle_worker(stack: Stack, re
 def test_a_connection_that_is_gone_without_a_word_is_made_anew(stack: Stack, recovered: Recovered) -> None:
     url = urlsplit(stack.environment["BROKER_URL"])
     with Front(url.port or 0) as front:
-        way = {"BROKER_URL": url._replace(netloc=url.netloc.replace(f":{url.port}", f":{front.port}")).geturl()}
-        worker = stack.start("worker", "fast", **way)
+        way = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{front.port}")).geturl()
+        worker = stack.start("worker", "fast", BROKER_URL=way)
         stack.ended(stack.submit("trials.echo", value="before").id)
         front.lose()
         lost = time.monotonic()

@@ -49,6 +49,14 @@ def test_ten_go_at_once(running: Stack) -> None:
         assert (row.state, row.carried_by, running.effects(row.id)) == (State.SUCCEEDED, None, [row.attempt])
 
 
+def test_those_of_two_clients_do_not_go_together(running: Stack) -> None:
+    with database.transaction() as session:
+        clients = [("rounds.carry", {"order": number}, name) for number in range(3) for name in ("alice", "bob")]
+        made = [submit(task, item, client=client, session=session) for task, item, client in clients]
+    done = running.ended(*(row.id for row in made))
+    assert (rounds(running), results(done)) == ([3, 3], [3] * 6)
+
+
 def test_fewer_go_after_their_time(running: Stack) -> None:
     made = orders(*({"order": number} for number in range(3)))
     until(lambda: all(running.job(row.id).waiting_for == "company" for row in made))

@@ -163,7 +163,7 @@ def test_a_slow_broker_keeps_the_reconciler_for_a_moment_and_the_rest_is_rung_la
 @pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e12, -math.inf])
 def test_no_job_is_put_off_to_a_time_that_cannot_be_read(stack: Stack, seconds: float) -> None:
     row = stack.submit("trials.echo", value="x")
-    mine = attempts.claim(row.id, row.task, worker="w", pid=1, hard_limit=30)
+    mine = attempts.claim(row.id, row.task, queue=row.queue, worker="w", pid=1, hard_limit=30)
     assert mine is not None
     attempts.postpone(mine, "a third party", seconds)
     assert stack.job(row.id).state is State.QUEUED

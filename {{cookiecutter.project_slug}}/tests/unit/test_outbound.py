@@ -34,6 +34,17 @@ def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
     config.settings.cache_clear()
 
 
+def in_tiny_chunks(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        connection.sendall(b"1\r\nx\r\n" * 5000)
+
+
+def never_begins(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+
+
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A database that knows of no host yet."""
@@ -42,6 +53,12 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Base.metadata.create_all(engine())
     yield
     forget_settings()
+
+
+@pytest.mark.parametrize("serve", [in_tiny_chunks, never_begins])
+def test_an_answer_in_crumbs_is_not_taken_apart_for_long(serve: Serve) -> None:
+    with server(serve) as (port, _), pytest.raises(UpstreamError, match=r"large parts|expected an answer within"):
+        call("GET", f"http://127.0.0.2:{port}/")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433"])

@@ -166,11 +166,15 @@ def _gather(row: Job, up_to: int, within: float) -> Sequence[Job]:
 
 
 def _waiting(session: Session, row: Job, most: int, within: float) -> Sequence[Any]:
-    """The jobs that this one may carry, the longest due first; nobody else can take them until the transaction ends."""
-    same = (Job.task == row.task, Job.queue == row.queue, Job.queue.not_in(select(PausedQueue.name)))
-    whole = (is_waiting, Job.lock_key.is_(None), Job.crashes == 0, Job.losses == 0)
+    """The jobs that this one may carry, the longest due first; nobody else can take them until the transaction ends.
+
+    They are of one client: what another one ordered must neither fail them nor be told in their history.
+    """
+    mine = (Job.task == row.task, Job.queue == row.queue, Job.client == row.client)
+    free = Job.queue.not_in(select(PausedQueue.name))
+    whole = (is_waiting, free, Job.lock_key.is_(None), Job.crashes == 0, Job.losses == 0)
     due = (Job.run_at <= now(within + BEHIND), (Job.run_at <= now()) | (Job.waiting_for == COMPANY))
-    query = select(Job.id, Job.run_at, Job.waiting_for).where(*same, *whole, *due).order_by(Job.run_at).limit(most)
+    query = select(Job.id, Job.run_at, Job.waiting_for).where(*mine, *whole, *due).order_by(Job.run_at).limit(most)
     return session.execute(query.with_for_update(skip_locked=True, key_share=True)).all()
 
 
