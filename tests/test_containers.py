@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +58,15 @@ def compose(project: Path, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def stack(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack of the default answers, on a copy of what was rendered: a fresh clone has no .venv and no .env."""
-    clone = tmp_path_factory.mktemp("clone") / project.name
-    shutil.copytree(project, clone)
+    """The stack of the default answers."""
+    with up(project, tmp_path_factory.mktemp("clone")) as running:
+        yield running
+
+
+@contextmanager
+def up(project: Path, folder: Path) -> Iterator[Stack]:
+    """The stack on a copy of what was rendered: a fresh clone has no .venv and no .env."""
+    clone = shutil.copytree(project, folder / project.name)
     (clone / ".env").write_text("OUTBOUND_ALLOW=172.16.0.0/12\n")  # the host, which plays the third party
     try:
         subprocess.run(["make", "up"], cwd=clone, check=True)
