@@ -32,16 +32,9 @@ def accept(
     if callback_url is not None:
         secrets.of(client)
         check_url(callback_url, "callback_url")
-    row = submit(
-        task,
-        arguments,
-        client=client,
-        idempotency_key=_key(connexion.request.headers.get("Idempotency-Key")),
-        callback_url=callback_url,
-        run_at=moment(run_at) if run_at else None,
-        may_wait=settings().max_waiting_jobs,
-        **more,
-    )
+    more |= {"idempotency_key": _key(connexion.request.headers.get("Idempotency-Key")), "callback_url": callback_url}
+    more |= {"run_at": moment(run_at) if run_at else None, "may_wait": settings().max_waiting_jobs}
+    row = submit(task, arguments, client=client, **more)
     return answer(view.job(row), 202, {"Location": f"/v1/jobs/{row.id}"})
 
 

@@ -43,8 +43,7 @@ def look_up(name: str) -> Task:
     if name not in _known:
         near = difflib.get_close_matches(name, _known) or sorted(_known)
         remedy = f"did you mean {' or '.join(near[:3])}?" if near else "run `python -m service migrate`"
-        message = f"expected task to be one that a worker announced, got: {name}; {remedy}"
-        raise UnknownTask(message, field="task")
+        raise UnknownTask(f"expected task to be one that a worker announced, got: {name}; {remedy}", field="task")
     return _known[name]
 
 

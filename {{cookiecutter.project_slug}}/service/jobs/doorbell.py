@@ -32,8 +32,9 @@ log = structlog.get_logger()
 BROKER_TIMEOUT = 0.5
 RETRY_SECONDS = 1.0
 
-# What every message is: of a row, without a result, sent once, and confirmed by RabbitMQ within so many seconds.
-DOORBELL = {"headers": {"durable": True}, "ignore_result": True, "retry": False, "confirm_timeout": BROKER_TIMEOUT}
+# What every message is: of a row, without a result, sent once, and confirmed by RabbitMQ within so many seconds, since
+# one that comes too late is sent again.
+DOORBELL = {"headers": {"durable": True}, "ignore_result": True, "retry": False, "confirm_timeout": 2.0}
 
 # What a queue of RabbitMQ is: kept by several brokers; what was delivered so often goes, since a doorbell may be lost.
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 20}
@@ -74,9 +75,10 @@ class Bell:
             self._room[queue] -= 1
             if self._room[queue] < 0:
                 return False
-            # Of Redis a worker fetches it at once, and holds it until its time.
-            where = {"queue": broker_queue(queue, delay), "connection": self._connection, "expiration": delay or None}
-            self._app.send_task(task, task_id=job_id, countdown=delay or None, **where, **DOORBELL)
+            where = broker_queue(queue, delay)
+            # Of Redis a worker fetches it at once, and holds it until its time; from RabbitMQ it comes in time.
+            how = {"queue": where, "expiration" if where.queue_arguments else "countdown": delay or None, **DOORBELL}
+            self._app.send_task(task, task_id=job_id, connection=self._connection, **how)
             return True
         except Exception:
             metrics.count("doorbell.failed")
@@ -107,8 +109,8 @@ class Bell:
     @cached_property
     def _connection(self) -> Connection:
         # Its default channel alone connects with these options; any other waits two seconds and tries again.
-        options: dict[str, Any] = dict.fromkeys(("socket_connect_timeout", "socket_timeout"), BROKER_TIMEOUT)
-        options |= {"max_retries": 0, "confirm_publish": True}
+        names = ("socket_connect_timeout", "socket_timeout", "read_timeout", "write_timeout")
+        options = dict.fromkeys(names, BROKER_TIMEOUT) | {"max_retries": 0, "confirm_publish": True}
         return self._app.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options)
 
 
@@ -145,7 +147,8 @@ _lock = threading.Lock()
 def ring(session: Session, row: Any, delay: float = 0.0) -> None:
     """Say, once this transaction is committed, that the job may be ready in `delay` seconds; no broker is waited for.
 
-    A delay is held in a worker's memory, so it is for waits shorter than the reconciler's interval.
+    A delay is held in a worker's memory, or in RabbitMQ behind others', so it is for waits shorter than the
+    reconciler's interval.
     """
     committed.then(session, partial(_ring, row, delay))
 

@@ -109,5 +109,7 @@ def _ring(bell: Bell, calls: Sequence[Call], until: float) -> int:
         log.warning("broker unreachable, jobs wait", error=type(error).__name__)
     if rung:
         with standalone() as session:
-            session.execute(update(JOBS).where(Job.id.in_(rung), is_waiting).values(rung_at=now()))
+            # One that was moved meanwhile is rung for on its new queue.
+            same = (Job.id.in_(rung), Job.queue == calls[0][2], is_waiting)
+            session.execute(update(JOBS).where(*same).values(rung_at=now()))
     return len(rung)

@@ -18,7 +18,7 @@ from service.errors import AddressRefused, UpstreamError, UpstreamRefused
 from service.jobs.shapes import upstreams
 from service.outbound import hosts
 from service.outbound.guard import parse
-from service.outbound.transport import PIECE, Deadline, Transport, tls
+from service.outbound.transport import SMALL, Deadline, Transport, tls
 
 # Seconds for a whole call, from looking up the name to the last byte, and the bytes of an answer that are read.
 TOTAL_SECONDS = 10.0
@@ -97,8 +97,8 @@ def _read(answer: httpx.Response, at_most: int) -> bytes:
     body, work = bytearray(), 0
     for part in answer.iter_raw() if at_most else ():
         body += part
-        # A part of one byte takes as long as one of thousands.
-        work += max(len(part), PIECE // 4)
+        # A part of one byte takes as long as one of hundreds.
+        work += max(len(part), SMALL)
         if len(body) > at_most or work > 2 * at_most + MAX_ANSWER:
             raise httpx.DecodingError(f"expected an answer of at most {at_most} bytes, in large parts, got: more")
     return bytes(body)

@@ -18,15 +18,15 @@ from service.outbound.guard import resolve
 # Seconds to look up the name, to connect, and to agree on keys.
 CONNECT_SECONDS = 3.0
 
-# Bytes that are written or read at once, and such pieces in which an answer must have begun.
-PIECE, HEAD_PIECES = 4096, 16
+# Bytes that are written or read at once, within which an answer must have begun, and that a read counts at least.
+PIECE, MAX_HEAD, SMALL = 4096, 64 * 1024, 256
 
 
 class Deadline:
     """A moment after which nothing more is waited for."""
 
     def __init__(self, seconds: float) -> None:
-        self._end, self.pieces = time.monotonic() + seconds, float(HEAD_PIECES)
+        self._end, self.room = time.monotonic() + seconds, float(MAX_HEAD)
 
     def left(self, at_most: float | None = None) -> float:
         """Seconds until then.
@@ -53,7 +53,7 @@ class Transport(httpx.BaseTransport):
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         asked = httpcore.Request(request.method, target, headers=request.headers.raw, content=request.read())
         answer = self._pool.handle_request(asked)
-        self._deadline.pieces = math.inf
+        self._deadline.room = math.inf
         return httpx.Response(answer.status, headers=answer.headers, content=answer.iter_stream())
 
     def close(self) -> None:
@@ -92,10 +92,11 @@ class _Stream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         # Other greenlets have their turn before each piece, also where the other side never lets one wait.
         time.sleep(0)
-        self._deadline.pieces -= 1
-        if self._deadline.pieces < 0:
-            raise httpcore.RemoteProtocolError(f"expected an answer within {HEAD_PIECES * PIECE} bytes, got: more")
-        return self._stream.read(min(max_bytes, PIECE), self._deadline.left())
+        if self._deadline.room < 0:
+            raise httpcore.RemoteProtocolError(f"expected an answer within {MAX_HEAD} bytes, got: more")
+        read = self._stream.read(min(max_bytes, PIECE), self._deadline.left())
+        self._deadline.room -= max(len(read), SMALL)
+        return read
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # In pieces that a socket takes whole or not at all: within one write the time begins anew with each part sent.

@@ -54,7 +54,6 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_send_task_events=True,
-    worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_proc_alive_timeout=30,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
@@ -67,7 +66,8 @@ app.conf.update(
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 10,
         "socket_connect_timeout": 5,
-        "socket_timeout": 10,
+        # Redis's, and py-amqp's, which would say good-bye for ever to whoever is gone.
+        **dict.fromkeys(("socket_timeout", "read_timeout", "write_timeout"), 5),
         "health_check_interval": 10,
     },
 )

@@ -87,7 +87,8 @@ class Front:
                 if not self._gone and writer not in self._lost:
                     writer.write(data)
                     await writer.drain()
-        writer.close()
+        if writer not in self._lost:
+            writer.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ssl.SSLError):
@@ -95,7 +96,8 @@ class Front:
                 if writer not in self._lost:
                     writer.write(data)
                     await writer.drain()
-        writer.close()
+        if writer not in self._lost:
+            writer.close()
 
     def __enter__(self) -> Self:
         self._thread.start()

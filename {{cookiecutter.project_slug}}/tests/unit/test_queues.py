@@ -12,9 +12,12 @@ import yaml
 from deploy.platform import ROLES
 from deploy.release import FORWARD
 from local.queue import base
+from service import NAME
+from service.config import settings
 from service.queues import QUEUES
-from service.worker.app import app, load_tasks
+from service.worker.app import configure, load_tasks
 from service.worker.task import DurableTask
+from tests.support.stack import forget_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,4 +138,14 @@ def test_every_queue_has_a_base_class_and_a_canary() -> None:
     assert {name: task.kind for name, task in load_tasks().items() if name.startswith("canary.")} == {
         f"canary.{name}": name for name in QUEUES
     }
-    assert {queue.name for queue in app.conf.task_queues} == {f"{app.main}.{name}" for name in QUEUES}
+
+
+@pytest.mark.parametrize(("broker", "suffix"), [("redis://127.0.0.1", ""), ("amqp://127.0.0.1", ".ready")])
+def test_every_queue_has_one_of_the_broker(broker: str, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("DATABASE_URL", "sqlite://"), ("BROKER_URL", broker), ("ENVIRONMENT", "test")):
+        monkeypatch.setenv(name, value)
+    forget_settings()
+    conf = configure(settings()).conf
+    assert [queue.name for queue in conf.task_queues] == [f"{NAME}.{name}{suffix}" for name in QUEUES]
+    assert conf.task_default_queue == conf.task_queues[0].name
+    forget_settings()
