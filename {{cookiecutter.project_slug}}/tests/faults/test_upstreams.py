@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -144,9 +143,11 @@ def test_waiting_costs_nothing_for_each_that_waits(limited: Limit) -> None:
         until(lambda: time.monotonic() - since >= 6)
         assert looks(stack) - before <= 2 * (time.monotonic() - since)
         assert len(receiver.sent) >= 4
-        # Each has a time of its own, a second after the one before it.
+        # Each has a time of its own, a second and a fifth after the one before it. By as much as it takes from the booking
+        # to the row, more on a busy machine, two of them differ; not the tenth after one.
         turns = sorted(stack.job(job_id).run_at for job_id in ids if stack.job(job_id).state is State.QUEUED)
-        assert all((after - before).total_seconds() > 0.9 for before, after in pairwise(turns))
+        assert all((after - before).total_seconds() > 8 for before, after in zip(turns, turns[10:], strict=False))
+        assert len(turns) > 50
 
 
 def looks(stack: Stack) -> int:

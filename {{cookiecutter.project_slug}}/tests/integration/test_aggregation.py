@@ -97,7 +97,7 @@ def test_a_call_that_fails_and_may_pass_is_each_ones_failure(running: Stack) -> 
     made = orders(*({"order": number, "walk": "closed"} for number in range(10)))
     until(lambda: all(running.job(row.id).failures == 1 for row in made))
     for row in made:
-        assert (running.job(row.id).error_type, running.events(row.id).count("retrying")) == ("UpstreamError", 1)
+        assert (running.job(row.id).error_type, "retrying" in running.events(row.id)) == ("UpstreamError", True)
         operate.cancel(row.id, by="test", client=None)
     running.ended(*(row.id for row in made))
 
