@@ -143,8 +143,8 @@ def test_waiting_costs_nothing_for_each_that_waits(limited: Limit) -> None:
         until(lambda: time.monotonic() - since >= 6)
         assert looks(stack) - before <= 2 * (time.monotonic() - since)
         assert len(receiver.sent) >= 4
-        # Each has a time of its own, a second and a fifth after the one before it. By as much as it takes from the booking
-        # to the row, more on a busy machine, two of them differ; not the tenth after one.
+        # Each has a time of its own, a second and a fifth after the one before it. Two of them differ by what it takes
+        # from the booking to the row, which is more on a busy machine; one and the tenth after it do not.
         turns = sorted(stack.job(job_id).run_at for job_id in ids if stack.job(job_id).state is State.QUEUED)
         assert all((after - before).total_seconds() > 8 for before, after in zip(turns, turns[10:], strict=False))
         assert len(turns) > 50
