@@ -29,8 +29,8 @@ test-updates: $(filter .tools/%,$(UV)) ## Update services of every release to th
 audit: $(filter .tools/%,$(UV)) ## Look for holes in what is deployed (checkov), and in the rendered service's own `make audit`
 	@$(UV) run --quiet pytest -m audit
 
-bench: $(filter .tools/%,$(UV)) ## Measure rendering, starting, 100,000 waiting jobs, batches, recovery, and idling
-	@$(UV) run --quiet python -m benchmarks
+bench: $(filter .tools/%,$(UV)) ## Measure the service beside its alternatives, and write tables and a plot; ONLY=accept does one step of it
+	@ONLY="$(ONLY)" $(UV) run --quiet python -m benchmarks
 
 lint: $(filter .tools/%,$(UV)) ## Lint the template's own Python and check its types
 	$(UV) run --quiet ruff check

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import redis  # type: ignore[import-not-found]
+import redis
 from tests.support.callers import Api  # type: ignore[import-not-found]
 from tests.support.stack import Stack, until  # type: ignore[import-not-found]
 

@@ -1,4 +1,7 @@
-"""How fast the service is itself again, with the settings that it is rendered with; runs in its environment."""
+"""How fast the service is itself again, with the settings that it is rendered with, on SQLite; runs in its environment.
+
+What a whole worker's death costs is in `killed.py`, and what slow jobs cost fast ones in `fast.py`.
+"""
 
 import statistics
 import tempfile
@@ -7,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import redis  # type: ignore[import-not-found]
-from service.jobs import State, doorbell  # type: ignore[import-not-found]
-from tests.support.stack import Stack, until  # type: ignore[import-not-found]
+import redis
+from service.jobs import doorbell  # type: ignore[import-not-found]
+from tests.support.stack import Stack  # type: ignore[import-not-found]
 
 
 def main() -> None:
     """Break one thing after the other, and print how long it took."""
-    for measure in (killed_worker, killed_child, wiped_broker, poison, fast_under_slow):
+    for measure in (killed_child, wiped_broker, poison):
         print(f"  {measure()}", flush=True)
 
 
@@ -28,17 +31,6 @@ def stack() -> Iterator[Stack]:
             yield made
         finally:
             made.end()
-
-
-def killed_worker() -> str:
-    """SIGKILL of a worker's group, until its job runs again on another that was there already."""
-    with stack() as it:
-        doomed = it.start("worker", "slow")
-        row = it.submit("trials.sleep", seconds=60)
-        until(lambda: it.attempts(row.id))
-        it.start("worker", "slow")
-        seconds = timed(lambda: (doomed.kill(), until(lambda: len(it.attempts(row.id)) == 2, seconds=90)))
-    return f"{seconds:5.1f} s  a killed worker's job runs again (promised: within 45 s)"
 
 
 def killed_child() -> str:
@@ -85,25 +77,6 @@ def poison() -> str:
 
     alone, beside = work(0), work(1)
     return f"{alone / beside:5.2f}    of their throughput keep 500 jobs beside a deadly one (promised: 0.5)"
-
-
-def fast_under_slow() -> str:
-    """The wait of a fast job with all slow processes busy and 1,000 slow jobs queued, beside an idle service."""
-
-    def waits(slow: int) -> float:
-        with stack() as it:
-            it.start("worker", "slow", ready=False)
-            it.start("worker", "fast")
-            rows = [it.submit("trials.sleep", seconds=600) for _ in range(slow)]
-            until(lambda: not rows or sum(it.job(row.id).state is State.RUNNING for row in rows[:20]) >= 2, seconds=60)
-            taken = []
-            for number in range(100):
-                (done,) = it.ended(it.submit("trials.echo", value=str(number)).id)
-                taken.append((done.started_at - done.created_at).total_seconds())
-            return float(statistics.quantiles(taken, n=100)[98])
-
-    idle, busy = waits(0), waits(1000)
-    return f"{busy / idle:5.2f}    times the idle 99th percentile is a fast job's wait under slow ones (promised: 1.5)"
 
 
 def timed(act: Callable[[], object]) -> float:

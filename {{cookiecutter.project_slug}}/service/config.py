@@ -42,11 +42,8 @@ WEBHOOK_ENTRY = re.compile(r"([A-Za-z0-9._@-]{1,64})/(whsec_(?:[A-Za-z0-9+/]{4})
 UPSTREAMS = "service.jobs.shapes.upstreams:read"
 
 # How the URL of a store begins.
-STORES = {
-    "database_url": ("postgresql", "postgres", "postgresql+psycopg", "sqlite"),
-    "broker_url": ("redis", "rediss", "amqp", "amqps"),
-    "redis_url": ("redis", "rediss"),
-}
+STORES = {"broker_url": ("redis", "rediss", "amqp", "amqps"), "redis_url": ("redis", "rediss")}
+STORES["database_url"] = ("postgresql", "postgres", "postgresql+psycopg", "sqlite")
 
 
 class Settings(BaseModel):
@@ -164,12 +161,9 @@ def read(environment: Mapping[str, str], role: str = "") -> Settings:
     for name in given.keys() & known:
         queue, field = known[name]
         queues[queue][field] = given[name]
-    faults = [
-        f"{name}: expected QUEUE_<NAME>_<FIELD> with a queue and a field of queues.py, got: {name}; "
-        f"correct its name (queues: {', '.join(QUEUES)})"
-        for name in sorted(given.keys() - known)
-        if name.startswith("QUEUE_")
-    ]
+    odd = sorted(name for name in given.keys() - known if name.startswith("QUEUE_"))
+    said = "expected QUEUE_<NAME>_<FIELD> with a queue and a field of queues.py"
+    faults = [f"{name}: {said}, got: {name}; correct its name (queues: {', '.join(QUEUES)})" for name in odd]
     try:
         settings = Settings.model_validate(given | {"QUEUES": queues})
     except ValidationError as error:
@@ -218,10 +212,8 @@ def _deployed(given: Mapping[str, str], where: str, role: str) -> Iterator[str]:
         yield f"DATABASE_URL: expected PostgreSQL in {where}, got: sqlite; {remedy}"
     for name in ("DATABASE_URL", "BROKER_URL", "REDIS_URL"):
         if f":{DEVELOPMENT_PASSWORD}@" in given.get(name, ""):
-            yield (
-                f"{name}: expected a password of its own, got: that of compose.yaml; "
-                "give the store another (`openssl rand -hex 16` makes one), or set ENVIRONMENT=development"
-            )
+            remedy = "give the store another (`openssl rand -hex 16` makes one), or set ENVIRONMENT=development"
+            yield f"{name}: expected a password of its own, got: that of compose.yaml; {remedy}"
     names, remedy = SECRETS.get(role, ((), ""))
     if names and not given.keys() & set(names):
         yield f"{names[0]}: {remedy}"

@@ -2,10 +2,11 @@
 
 import functools
 import os
-import sys
 import threading
 import time
-from contextlib import AbstractContextManager
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pkgutil import resolve_name
 from typing import Any
@@ -22,6 +23,8 @@ from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator
 
 from service.config import settings
+from service.errors import Postpone
+from service.queues import of_greenlets
 
 # Seconds: to connect, to wait for a free connection, for one statement, for SQLite's one writer, and how long a
 # connection may rest before it is asked whether it still is one.
@@ -40,17 +43,16 @@ FARTHEST = 100 * 366 * 86_400.0
 # Connections that a process keeps open: one beyond them would be made for a request, and closed after it.
 CONNECTIONS = 10
 
+# Seconds that one waits for its turn at a row of which many want theirs, and between two that come back for it.
+TURN_SECONDS, APART = 1.0, 0.1
+_turns = defaultdict[str, threading.Lock](threading.Lock)
+_back_at = defaultdict[str, float](float)
+
 # What each database is connected to with.
 SQLITE: dict[str, Any] = {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT}}
-POSTGRESQL: dict[str, Any] = {
-    "pool_size": CONNECTIONS,
-    "max_overflow": 5,
-    "connect_args": {
-        "connect_timeout": CONNECT_TIMEOUT,
-        "tcp_user_timeout": STATEMENT_TIMEOUT * 1000,
-        "options": f"-c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC",
-    },
-}
+_libpq: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, "tcp_user_timeout": STATEMENT_TIMEOUT * 1000}
+_libpq["options"] = f"-c statement_timeout={STATEMENT_TIMEOUT}s -c timezone=UTC"
+POSTGRESQL: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 5, "connect_args": _libpq}
 
 # How hundreds of greenlets share them. Named and not imported, since it lies above this layer.
 SHARED = "service.jobs.shapes.sharing:make"
@@ -121,7 +123,7 @@ def engine() -> Engine:
     """The engine of this process, made at the first call; it connects when it is first used."""
     url = settings().database_url.get_secret_value()
     options, prepare = (SQLITE, _sqlite) if url.startswith("sqlite") else (POSTGRESQL, _postgresql)
-    make = resolve_name(SHARED) if "gevent.monkey" in sys.modules else create_engine
+    make = resolve_name(SHARED) if of_greenlets() else create_engine
     # Arguments of jobs do not belong in the text of an error.
     made: Engine = make(url, pool_timeout=POOL_TIMEOUT, hide_parameters=True, **options)
     prepare(made)
@@ -166,6 +168,23 @@ def transaction(*, single: bool = False) -> AbstractContextManager[Session]:
     where a statement costs no way to a server, it may be several.
     """
     return _sessions(engine(), single and engine().dialect.name != "sqlite").begin()
+
+
+@contextmanager
+def in_turn(name: str, waiting_for: str) -> Iterator[Session]:
+    """A transaction, of a process one at a time by this name: each that waits for a row holds a connection meanwhile.
+
+    Raises:
+        Postpone: others are before for a second; those of one name come back one by one.
+    """
+    if not _turns[name].acquire(timeout=TURN_SECONDS):
+        _back_at[name] = max(_back_at[name], time.monotonic()) + APART
+        raise Postpone(waiting_for, _back_at[name] - time.monotonic())
+    try:
+        with transaction() as session:
+            yield session
+    finally:
+        _turns[name].release()
 
 
 def standalone() -> Session:

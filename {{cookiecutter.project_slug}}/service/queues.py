@@ -6,6 +6,7 @@ Any field can be overridden for one deployment: `QUEUE_SLOW_CONCURRENCY=4`.
 """
 
 import random
+import sys
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -16,6 +17,11 @@ from service.schedules import Schedule
 # greenlets, hundreds in one process, for what waits on others.
 PLACES = {"prefork": "service.children:Children", "gevent": "service.jobs.shapes.greenlets:Greenlets"}
 NO_LIMITS = "threads and solo cannot stop a job at its limits, and of others nothing was shown"
+
+
+def of_greenlets() -> bool:
+    """Whether this process was patched for greenlets; gevent imported says nothing of that, since sentry-sdk does."""
+    return "gevent.monkey" in sys.modules and bool(sys.modules["gevent.monkey"].is_module_patched("threading"))
 
 
 class Queue(BaseModel):

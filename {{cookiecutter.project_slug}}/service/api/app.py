@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 import structlog
 from connexion import FlaskApp
@@ -31,14 +32,10 @@ FLUSH_SECONDS = 1.0
 def create_app() -> FlaskApp:
     """Build the application whole, so that an operation without its function stops the start."""
     documented = settings().environment != "production"
-    app = FlaskApp(
-        NAME,
-        middlewares=[*ConnexionMiddleware.default_middlewares, Bridge],
-        jsonifier=Jsonifier(json, separators=(",", ":")),
-        swagger_ui_options=SwaggerUIOptions(swagger_ui=documented, swagger_ui_path="/docs", serve_spec=documented),
-        strict_validation=True,
-        validator_map={"body": {JSON: Body}, "parameter": Parameters},
-    )
+    pages = SwaggerUIOptions(swagger_ui=documented, swagger_ui_path="/docs", serve_spec=documented)
+    options: Any = {"jsonifier": Jsonifier(json, separators=(",", ":")), "swagger_ui_options": pages}
+    options |= {"strict_validation": True, "validator_map": {"body": {JSON: Body}, "parameter": Parameters}}
+    app = FlaskApp(NAME, middlewares=[*ConnexionMiddleware.default_middlewares, Bridge], **options)
     app.add_api(specification())
     problems.register(app)
     app.add_middleware(Envelope, position=MiddlewarePosition.BEFORE_EXCEPTION)

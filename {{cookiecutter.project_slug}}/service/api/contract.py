@@ -15,8 +15,9 @@ METHODS = ("get", "post", "put", "patch", "delete")
 @functools.cache
 def specification() -> dict[str, Any]:
     """What `openapi.yaml` says; Connexion is given this and not the file, which it would run through Jinja."""
-    loaded: dict[str, Any] = yaml.safe_load(Path(service.__file__).with_name("openapi.yaml").read_text("utf-8"))
-    return loaded
+    text = Path(service.__file__).with_name("openapi.yaml").read_text("utf-8")
+    # The loader in C, which PyYAML's wheels have, takes a tenth of the time.
+    return dict(yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506 - both are the safe one
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -19,8 +19,7 @@ class Deadline:
     """Frees the caller of a database that is frozen, which no timeout of its client notices; slow work goes on."""
 
     def __init__(self, app: ASGIApp, look: Probe[str]) -> None:
-        self.app = app
-        self._look = look
+        self.app, self._look = app, look
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on one request.

@@ -59,10 +59,9 @@ def broker() -> Probe[str]:
     from service.jobs.doorbell import Bell
 
     bell = Bell()
-    queue = next(iter(settings().queues))
 
     def look() -> str:
-        bell.depth(queue)
+        bell.depth(next(iter(settings().queues)))
         return "up"
 
     return Probe(look, "down")

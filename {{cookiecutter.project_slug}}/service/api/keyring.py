@@ -49,8 +49,7 @@ class Keyring:
 
     def find(self, token: str) -> Entry | None:
         """The entry of this token, unless there is none or it has expired."""
-        found = self.match(token)
-        return None if found is None or found.standing == "expired" else found
+        return found if (found := self.match(token)) and found.standing != "expired" else None
 
     def match(self, token: str) -> Entry | None:
         """The entry of this token, be it expired.

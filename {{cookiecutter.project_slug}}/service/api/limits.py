@@ -36,8 +36,7 @@ class Rate:
         self.limit = limit
         # Redis is asked once: `_count` says how long it may take, and what follows where it does not answer.
         options: dict[str, Any] = {"implementation": "redispy", "retry": Retry(NoBackoff(), 0)}
-        where = f"async+{redis or 'memory://'}"
-        storage: Any = storage_from_string(where, key_prefix=f"{NAME}:limits", **options)
+        storage: Any = storage_from_string(f"async+{redis or 'memory://'}", key_prefix=f"{NAME}:limits", **options)
         self._window = MovingWindowRateLimiter(storage)
         # The tries of a Redis that is down; while there are such, nobody waits for it.
         self._tries: asyncio.Task[None] | None = None
@@ -125,7 +124,5 @@ async def demand_room(client: str) -> None:
 
 def describe(settings: Settings) -> str:
     """What is in force, for the operator."""
-    if not settings.rate_limit:
-        return "off"
     where = "counted in Redis" if settings.redis else "counted by each process for itself; set REDIS_URL"
-    return f"{settings.rate_limit} for each client, {where}"
+    return f"{settings.rate_limit} for each client, {where}" if settings.rate_limit else "off"

@@ -9,10 +9,8 @@ from service.observe import metrics, names
 
 REGISTRY = CollectorRegistry()
 # The gauges of names.py in Prometheus's spelling, looked up whenever somebody asks.
-GAUGES = {
-    name: Gauge(name.replace(".", "_"), "As GET /v1/queues shows it.", labels, registry=REGISTRY)
-    for name, labels in names.GAUGES.items()
-}
+_kinds = ((name, name.replace(".", "_"), labels) for name, labels in names.GAUGES.items())
+GAUGES = {name: Gauge(own, "As GET /v1/queues shows it.", labels, registry=REGISTRY) for name, own, labels in _kinds}
 REQUESTS = Counter("api_requests", "Requests served.", names.REQUEST, registry=REGISTRY)
 DURATION = Histogram("api_duration_seconds", "Seconds until the answer.", ("method", "operation"), registry=REGISTRY)
 

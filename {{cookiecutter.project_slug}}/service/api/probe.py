@@ -21,8 +21,7 @@ class Probe(Generic[T]):
     """
 
     def __init__(self, look: Callable[[], T], otherwise: T) -> None:
-        self._look = look
-        self._otherwise = otherwise
+        self._look, self._otherwise = look, otherwise
         self._latest: Future[T] | None = None
         self._fresh_until = float("inf")
 

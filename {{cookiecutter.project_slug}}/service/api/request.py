@@ -30,13 +30,8 @@ MAX_FIELDS = 20
 ENCODES_NOTHING = re.compile(b"%(?![0-9A-Fa-f]{2})")
 ID = re.compile(r"[0-9A-Fa-f-]{36}")
 PROBES = ("/health/live", "/health/ready")
-SAFE = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+SAFE = {"Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer"}
+SAFE |= {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
 # What an answer may have of its own.
 OWN = ("Cache-Control", "Content-Security-Policy")
 # Swagger UI brings scripts and styles of its own.
@@ -58,8 +53,7 @@ class Envelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path, sent = scope["path"], Headers(scope=scope)
-        given = sent.get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        request_id = given if REQUEST_ID.fullmatch(given := sent.get("x-request-id", "")) else secrets.token_hex(16)
         added = {**(DOCUMENTATION if path.startswith("/docs") else SAFE), "X-Request-Id": request_id}
         # Connexion copies the scope, and notes in here which operation it is.
         routed = scope.setdefault("extensions", {}).setdefault("connexion_routing", {})
@@ -101,7 +95,7 @@ def demand_plain(fields: bytes, where: str) -> None:
 
 
 class PlainPaths:
-    """Refuses paths and queries that the routers do not agree about."""
+    """Refuses paths and queries that the routers do not agree about, and a request for no host, or for several."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -111,8 +105,11 @@ class PlainPaths:
 
         Raises:
             HTTPException: the path has empty parts or control characters, so there is nothing.
-            InvalidRequest: the query has too many fields, or bytes that no query can hold.
+            InvalidRequest: the query has too many fields, or bytes that no query can hold; or Host is not there once.
         """
+        # RFC 9112, 3.2.
+        if scope["http_version"] == "1.1" and len(Headers(scope=scope).getlist("host")) != 1:
+            raise InvalidRequest("expected one Host header, got: none, or several", field="Host")
         if not PATH.fullmatch(scope["path"]) and scope["path"] != "/docs/":
             raise HTTPException(404)
         demand_plain(scope["query_string"], "query")

@@ -5,7 +5,7 @@ import gc
 import signal
 import socket
 import sys
-from typing import Any, cast
+from typing import Any
 
 import structlog
 import uvicorn
@@ -38,6 +38,8 @@ def listen(host: str, port: int) -> socket.socket:
         remedy = "stop whoever is there, or set HOST and PORT"
         raise StartRefused(f"expected to listen on {host} port {port}, got: {error.strerror}; {remedy}") from error
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    # asyncio does so for its own sockets alone. Without it the second part of an answer waits for an acknowledgement.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
 
 
@@ -50,19 +52,10 @@ def address(listening: socket.socket) -> str:
 
 def configure(app: ASGIApp, places: int, kind: type[Connection] = Connection) -> uvicorn.Config:
     """What uvicorn is told: `places` is how many connections there may be at once."""
-    return uvicorn.Config(
-        app,
-        http=cast(Any, functools.partial(kind, places=Places(places))),
-        # So that what uvicorn hands over is an HTTP request, and nothing else.
-        lifespan="off",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
-    )
+    options: Any = dict.fromkeys(("access_log", "server_header", "proxy_headers"), False) | {"log_config": None}
+    # So that what uvicorn hands over is an HTTP request, and nothing else.
+    options |= {"lifespan": "off", "ws": "none", "http": functools.partial(kind, places=Places(places))}
+    return uvicorn.Config(app, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=GRACE, **options)
 
 
 def serve(app: ASGIApp, listening: socket.socket) -> None:

@@ -40,19 +40,10 @@ CONTAINERS, HOLDERS = (dict, list), (dict, list, str)
 # Headers that are lists, and may come in parts (RFC 9110, 5.3).
 LISTS = ("If-None-Match",)
 
-RULES = {
-    "maximum": "at most {}",
-    "minimum": "at least {}",
-    "maxLength": "at most {} characters long",
-    "minLength": "at least {} characters long",
-    "pattern": "like {}",
-    "type": "of type {}",
-}
-FORMAT_RULES = {
-    "date-time": "a time with its zone, like 2030-01-31T09:30:00Z",
-    "uri": "an absolute URL",
-    "uuid": "a UUID",
-}
+RULES = {"maximum": "at most {}", "minimum": "at least {}", "pattern": "like {}", "type": "of type {}"}
+RULES |= {"maxLength": "at most {} characters long", "minLength": "at least {} characters long"}
+FORMAT_RULES = {"uri": "an absolute URL", "uuid": "a UUID"}
+FORMAT_RULES |= {"date-time": "a time with its zone, like 2030-01-31T09:30:00Z"}
 
 
 class Body(JSONRequestBodyValidator):  # type: ignore[misc]  # Connexion has no types

@@ -11,6 +11,8 @@ from kombu import compression
 from kombu.transport import redis
 from pydantic_core import from_json
 
+from service.broker import trips
+
 # Bytes that are read as a message: taken apart it needs ten times as much memory. And characters of what it says of
 # itself.
 MAX_ELEMENT, MAX_TEXT = 4 * 1024 * 1024, 1000
@@ -18,6 +20,7 @@ MAX_ELEMENT, MAX_TEXT = 4 * 1024 * 1024, 1000
 
 def apply() -> None:
     """Apply all of them; again is harmless."""
+    trips.apply()
     redis.Channel._connparams = _connparams
     redis.loads = _loads
     redis.Transport._deliver = _deliver

@@ -28,8 +28,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = "cli.roles" if cmd_name in ROLES else f"{'ops' if cmd_name in TOOLS else 'cli'}.{cmd_name}"
-        command: click.Command = getattr(importlib.import_module(f"service.{module}"), cmd_name)
-        return command
+        return getattr(importlib.import_module(f"service.{module}"), cmd_name)  # type: ignore[no-any-return]
 
 
 @click.group(cls=Commands, name=NAME, context_settings={"help_option_names": ["-h", "--help"]})

@@ -72,10 +72,8 @@ def _policy() -> Iterator[str]:
             yield f"schedule {name}: {error.detail}"
     longest = max((task.time_limit for task in tasks.values()), default=0)
     if longest * 2 > VISIBILITY_TIMEOUT:
-        yield (
-            f"VISIBILITY_TIMEOUT: expected at least twice the longest hard limit, {longest:g} s, got: "
-            f"{VISIBILITY_TIMEOUT} s, after which Redis would hand out a `.delay()` task again while it runs; raise it"
-        )
+        got = f"{VISIBILITY_TIMEOUT} s, after which Redis would hand out a `.delay()` task again while it runs"
+        yield f"VISIBILITY_TIMEOUT: expected at least twice the longest hard limit, {longest:g} s, got: {got}; raise it"
     unknown = {task.kind for task in tasks.values()} - set(app.queues)
     yield from (f"queue {kind}: expected it in queues.py, got: none; add it" for kind in sorted(unknown))
 

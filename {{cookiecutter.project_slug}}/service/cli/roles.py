@@ -8,7 +8,7 @@ import click
 import structlog
 
 from service.cli.output import Refused, as_json, show
-from service.queues import QUEUES
+from service.queues import QUEUES, of_greenlets
 
 
 def _begin(role: str) -> None:
@@ -34,7 +34,7 @@ def worker(queue: str) -> None:
     """Do the work of one queue."""
     from service.config import settings
 
-    if settings(role := f"worker-{queue}").queues[queue].pool == "gevent" and "gevent.monkey" not in sys.modules:
+    if settings(role := f"worker-{queue}").queues[queue].pool == "gevent" and not of_greenlets():
         _patched()
     _begin(role)
     from service import broker, schema
@@ -49,10 +49,12 @@ def worker(queue: str) -> None:
 
 def _patched() -> None:
     """Begin again as gevent would have it: the standard library is patched before anything else is imported."""
-    spec = sys.modules["__main__"].__spec__
-    program = ["--module", spec.name.removesuffix(".__main__")] if spec else sys.argv[:1]
-    # Its own threads for names are ten, and each that hangs holds one.
-    os.environ.setdefault("GEVENT_RESOLVER", "ares")
+    main, (package,) = sys.modules["__main__"].__spec__, sys.modules["service"].__path__
+    program = ["--module", main.name.removesuffix(".__main__")] if main else sys.argv[:1]
+    # gevent's own threads for names are ten, and each that hangs holds one. Neither a key exchange nor thousands of a
+    # name's addresses may hold them all: an answer fits a datagram, or is none (c-ares' ARES_FLAG_IGNTC and _EDNS).
+    own = {"GEVENT_RESOLVER": "ares", "GEVENTARES_FLAGS": "260", "OPENSSL_CONF": f"{package}/outbound/openssl.cnf"}
+    os.environ.update(own | dict(os.environ))
     os.execv(sys.executable, [sys.executable, "-m", "gevent.monkey", *program, *sys.argv[1:]])  # noqa: S606 - it is us
 
 

@@ -63,13 +63,6 @@ def check(token: str | None, as_json: bool) -> None:
 
 def _row(entry: Entry, source: str) -> dict[str, Any]:
     """An entry for people; of its hash as much as tells it from the others."""
-    return {
-        "client": entry.client,
-        "name": entry.name or None,
-        "scopes": " ".join(sorted(entry.scopes)),
-        "expires": str(entry.last_day) if entry.last_day else None,
-        "days_left": entry.days_left,
-        "hash": f"{entry.digest[:8]}…",
-        "from": source,
-        "standing": entry.standing,
-    }
+    about = (entry.client, entry.name or None, " ".join(sorted(entry.scopes)), entry.last_day and str(entry.last_day))
+    cells = (*about, entry.days_left, f"{entry.digest[:8]}…", source, entry.standing)
+    return dict(zip(COLUMNS, cells, strict=True))

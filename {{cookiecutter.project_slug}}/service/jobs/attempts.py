@@ -1,6 +1,7 @@
 """What an attempt may write: every statement carries its number, so that one that was given up can change nothing."""
 
 import functools
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, Float, Update, select, update
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.config import settings
 from service.database import now, standalone, transaction
-from service.errors import AttemptLost
+from service.errors import AttemptLost, JobCancelled
 from service.jobs import doorbell
 from service.jobs.ending import IDLE, end
 from service.jobs.history import JOBS, change, given, record
@@ -56,18 +57,21 @@ def retry(row: Job, failure: Failure, seconds: float) -> None:
 
     Raises:
         AttemptLost: as for `fail`.
+        JobCancelled: it was asked to stop, so nobody wants another.
     """
-    reason = f"after {failure.error_type}: {failure.error_message}"
-    _wait(row, State.RETRYING, "time", seconds, reason, failures=Job.failures + 1, **failure._asdict())
+    values = {"state": State.RETRYING, "waiting_for": "time", "failures": Job.failures + 1, **failure._asdict()}
+    _wait(row, seconds, f"after {failure.error_type}: {failure.error_message}", None, **values)
 
 
-def postpone(row: Job, waiting_for: str, seconds: float) -> None:
+def postpone(row: Job, waiting_for: str, seconds: float, session: Session | None = None) -> None:
     """Let the job wait for something that is no fault of its own; that counts in no budget.
 
+    With `session` that is seen once the caller's transaction commits.
+
     Raises:
-        AttemptLost: as for `fail`.
+        AttemptLost, JobCancelled: as for `retry`.
     """
-    _wait(row, State.QUEUED, waiting_for, seconds, f"for {waiting_for}")
+    _wait(row, seconds, f"for {waiting_for}", session, state=State.QUEUED, waiting_for=waiting_for)
 
 
 def cancel(row: Job) -> None:
@@ -86,8 +90,8 @@ def progress(row: Job, done: int, total: int | None, message: str | None) -> boo
     Raises:
         AttemptLost: as for `fail`.
     """
-    values = {"progress_done": done, "progress_total": total, "progress_message": message}
-    return _asked(update(Job).where(*_mine(row)).values(values).returning(Job.cancel_requested_at))
+    with standalone() as session:
+        return write(session, row, progress_done=done, progress_total=total, progress_message=message)
 
 
 def asked_to_stop(row: Job) -> bool:
@@ -96,7 +100,8 @@ def asked_to_stop(row: Job) -> bool:
     Raises:
         AttemptLost: as for `fail`.
     """
-    return _asked(select(Job.cancel_requested_at).where(*_mine(row)))
+    with standalone() as session:
+        return _asked(session, select(Job.cancel_requested_at).where(*_mine(row)))
 
 
 def log(row: Job, message: str) -> None:
@@ -106,8 +111,18 @@ def log(row: Job, message: str) -> None:
         AttemptLost: as for `fail`.
     """
     with transaction() as session:
-        _write(session, row)
+        write(session, row)
         record(session, row, "log", message)
+
+
+def write(session: Session, row: Job, **values: Any) -> bool:
+    """Change the job, or hold that it is this attempt's; gives whether it was asked to stop.
+
+    Raises:
+        AttemptLost: as for `fail`.
+    """
+    changed = update(Job).where(*_mine(row)).values(values or {"attempt": row.attempt})
+    return _asked(session, changed.returning(Job.cancel_requested_at))
 
 
 @functools.cache
@@ -119,21 +134,21 @@ def _claim() -> Update:
     return update(JOBS).where(*named, is_ready(), is_free).values(taken | times | NO_PROGRESS)
 
 
-def _wait(row: Job, state: State, waiting_for: str, seconds: float, reason: str, **values: Any) -> None:
+def _wait(row: Job, seconds: float, reason: str, own: Session | None, **values: Any) -> None:
     # A short wait is over before the reconciler comes by, so its doorbell is rung here, with a delay.
     soon = seconds <= settings().sweep_seconds
-    times = {"run_at": now(seconds), "rung_at": now(seconds) if soon else None, "waiting_for": waiting_for}
-    with transaction() as session:
-        _write(session, row, state=state, **values, **IDLE, **times)
-        record(session, row, "retrying" if state is State.RETRYING else "waiting", f"in {seconds:.1f} s {reason}")
+    times = {"run_at": now(seconds), "rung_at": now(seconds) if soon else None}
+    with nullcontext(own) if own else transaction() as session:
+        if write(session, row, **values, **IDLE, **times):
+            raise JobCancelled
+        record(session, row, "retrying" if "failures" in values else "waiting", f"in {seconds:.1f} s {reason}")
         if soon:
             doorbell.ring(session, row, seconds)
         doorbell.ring_next(session, row)
 
 
-def _asked(statement: Executable) -> bool:
-    with standalone() as session:
-        found = session.execute(statement).first()
+def _asked(session: Session, statement: Executable) -> bool:
+    found = session.execute(statement).first()
     if found is None:
         raise AttemptLost
     return found[0] is not None
@@ -141,9 +156,3 @@ def _asked(statement: Executable) -> bool:
 
 def _mine(row: Job) -> tuple[Any, ...]:
     return Job.id == row.id, Job.attempt == row.attempt, is_running
-
-
-def _write(session: Session, row: Job, **values: Any) -> None:
-    found = session.execute(update(Job).where(*_mine(row)).values(values or {"attempt": row.attempt}))
-    if not found.rowcount:  # type: ignore[attr-defined]
-        raise AttemptLost

@@ -91,9 +91,7 @@ def _abandon(which: ColumnElement[bool], budget: str, event: str, reason: str, *
             spent = getattr(row, budget) + 1
             setattr(row, budget, spent)
             type_, limit, wait = ENDS[budget]
-            if row.cancel_requested_at is not None:
-                end(session, row, State.CANCELLED, reason, by=row.worker)
-            elif spent >= limit:
+            if spent >= limit and row.cancel_requested_at is None:
                 error = {"error_type": type_, "error_message": f"{event} {spent} times, the last time: {reason}"}
                 end(session, row, State.FAILED, ": ".join(error.values()), by=row.worker, **error)
             else:
@@ -109,6 +107,9 @@ def _locked(session: Session, *which: ColumnElement[bool], skip_locked: bool = T
 
 
 def _queue_again(session: Session, row: Job, event: str, reason: str, wait: float = 0.0) -> None:
+    if row.cancel_requested_at is not None:
+        end(session, row, State.CANCELLED, reason, by=row.worker)
+        return
     record(session, row, event, reason, by=row.worker)
     row.state, row.run_at, row.rung_at = State.QUEUED, now(wait), now(wait)
     row.worker = row.pid = row.deadline = row.carried_by = None

@@ -9,12 +9,12 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any
 
 import structlog
-from celery import Celery
-from kombu import Connection, Queue
+from kombu import Connection, Producer, Queue
 from kombu.exceptions import ChannelError
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -32,9 +32,10 @@ log = structlog.get_logger()
 BROKER_TIMEOUT = 0.5
 RETRY_SECONDS = 1.0
 
-# What every message is: of a row, without a result, sent once, and confirmed by RabbitMQ within so many seconds, since
-# one that comes too late is sent again.
-DOORBELL = {"headers": {"durable": True}, "ignore_result": True, "retry": False, "confirm_timeout": 2.0}
+# What every message is: a call by Celery's protocol 2, of a row, without a result; sent once, and confirmed by RabbitMQ
+# within so many seconds, since one that comes too late is sent again.
+DOORBELL: dict[str, Any] = {"durable": True, "ignore_result": True, "lang": "py"}
+ONCE: dict[str, Any] = {"retry": False, "confirm_timeout": 2.0, "serializer": "json"}
 
 # What a queue of RabbitMQ is: kept by several brokers; what was delivered so often goes, since a doorbell may be lost.
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 20}
@@ -60,7 +61,6 @@ class Bell:
     """One connection to the broker that publishes doorbells; not for sharing between threads."""
 
     def __init__(self) -> None:
-        self._app = Celery(NAME, broker=settings().broker_url.get_secret_value(), set_as_current=False)
         self._room: Counter[str] = Counter()
 
     def publish(self, job_id: str, task: str, queue: str, delay: float = 0.0) -> bool:
@@ -77,8 +77,11 @@ class Bell:
                 return False
             where = broker_queue(queue, delay)
             # Of Redis a worker fetches it at once, and holds it until its time; from RabbitMQ it comes in time.
-            how = {"queue": where, "expiration" if where.queue_arguments else "countdown": delay or None, **DOORBELL}
-            self._app.send_task(task, task_id=job_id, connection=self._connection, **how)
+            when = {"expiration": delay or None} if where.queue_arguments else {}
+            eta = (datetime.now(UTC) + timedelta(seconds=delay)).isoformat() if delay and not when else None
+            head = {"task": task, "id": job_id, "eta": eta, **DOORBELL}
+            producer = Producer(self._connection, auto_declare=False)
+            producer.publish([[], {}, {}], declare=[where], routing_key=where.name, headers=head, **when, **ONCE)
             return True
         except Exception:
             metrics.count("doorbell.failed")
@@ -92,8 +95,7 @@ class Bell:
             Exception: as for `publish`.
         """
         try:
-            channel = self._connection.default_channel
-            return int(broker_queue(queue)(channel).queue_declare(passive=True).message_count)
+            return int(broker_queue(queue)(self._connection.default_channel).queue_declare(passive=True).message_count)
         except Exception as error:
             self.close()
             # To Redis an empty queue is none; AMQP closes the channel over it.
@@ -103,15 +105,18 @@ class Bell:
 
     def close(self) -> None:
         """Let the connection go without a word to a broker that may not answer."""
-        self._connection.collect(socket_timeout=BROKER_TIMEOUT)
+        # py-amqp alone would speak at the end. For others kombu's `collect` gives all new sockets of the process a
+        # timeout, and where two threads do so at once it stays.
+        (self._connection.collect if hasattr(self._connection.transport, "_collect") else self._connection.release)()
         del self._connection
 
     @cached_property
     def _connection(self) -> Connection:
         # Its default channel alone connects with these options; any other waits two seconds and tries again.
         names = ("socket_connect_timeout", "socket_timeout", "read_timeout", "write_timeout")
-        options = dict.fromkeys(names, BROKER_TIMEOUT) | {"max_retries": 0, "confirm_publish": True}
-        return self._app.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options)
+        how = dict.fromkeys(names, BROKER_TIMEOUT) | {"max_retries": 0, "confirm_publish": True}
+        url = settings().broker_url.get_secret_value()
+        return Connection(url, connect_timeout=BROKER_TIMEOUT, transport_options=how)
 
 
 class Ringer:

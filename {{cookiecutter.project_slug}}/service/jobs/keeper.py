@@ -47,8 +47,7 @@ class Keeper(threading.Thread):
         self._role, self._queue = role, queue_name
         self._alive, self._tend, self._on_asked = alive, tend, on_asked
         self._reports: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._ended = threading.Event()
-        self._bell, self._leads = Bell(), False
+        self._ended, self._bell, self._leads = threading.Event(), Bell(), False
         # Since when the store has answered without a gap; before one whole heartbeat limit nobody is presumed dead.
         self._store_since = self._store_seen = time.monotonic()
         self._next_beat = self._next_sweep = time.monotonic()

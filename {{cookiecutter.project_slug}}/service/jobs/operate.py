@@ -61,7 +61,7 @@ def retry(job_id: str, *, by: str, client: str | None) -> Job:
 
     Raises:
         JobNotFound: as for `cancel`.
-        WrongState: as for `cancel`, or another job with its unique key waits or runs.
+        WrongState: as for `cancel`, another job with its unique key waits or runs, or its batch has not ended.
         TooManyWaiting: MAX_WAITING_JOBS of the client's wait already.
     """
     with _changing(job_id, client, {State.FAILED, State.CANCELLED}, "retry") as (session, row):
@@ -161,12 +161,13 @@ def purge(older_than_days: float, *, seconds: float = math.inf) -> tuple[int, bo
 
 def known(queue: str) -> None:
     """Raise UnknownQueue unless the policy has this queue."""
-    queues = settings().queues
-    if queue not in queues:
+    if queue not in (queues := settings().queues):
         raise UnknownQueue(f"expected queue to be one of {', '.join(queues)}, got: {queue}", field="queue")
 
 
 def _again(session: Session, row: Job, by: str) -> None:
+    if session.scalar(select(Job.id).where(Job.batch_id == row.id, Job.ended_at.is_(None)).limit(1)) is not None:
+        raise WrongState("expected the batch that a job follows to have ended, got: one with open jobs")
     try:
         with session.begin_nested():
             for name, value in AGAIN.items():
@@ -181,8 +182,7 @@ def _changing(job_id: str, client: str | None, allowed: Collection[State], verb:
     with transaction() as session:
         row = find(session, job_id, client, lock=True)
         if row.state not in allowed:
-            states = ", ".join(sorted(state.value for state in allowed))
-            raise WrongState(f"expected a job to {verb} to be one of {states}, got: {row.state.value}")
+            raise WrongState(f"expected a job to {verb} to be one of {', '.join(sorted(allowed))}, got: {row.state}")
         yield session, row
         session.flush()
         session.refresh(row)

@@ -76,8 +76,7 @@ def forget_dead() -> None:
 def hold(lease: str, process: str, *findings: ColumnElement[Any]) -> Row[*tuple[Any, ...]] | None:
     """Take or keep a lease, with `findings` made in the same statement; None when another has it."""
     free = or_(Lease.holder == process, Lease.expires_at < now())
-    until = now(settings().sweep_limit)
-    held = update(Lease).where(Lease.name == lease, free).values(holder=process, expires_at=until)
+    held = update(Lease).where(Lease.name == lease, free).values(holder=process, expires_at=now(settings().sweep_limit))
     with standalone() as session:
         return session.execute(held.returning(Lease.name, *findings)).first()
 

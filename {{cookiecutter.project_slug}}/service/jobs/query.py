@@ -79,8 +79,7 @@ def page(client: Given, state: Given = None, limit: int = 50, cursor: Given = No
     with standalone() as session:
         rows = session.scalars(query.order_by(Job.id.desc()).limit(limit + 1)).all()
         _explain(session, rows)
-    more = len(rows) > limit
-    return Page(rows[:limit], rows[limit - 1].id if more else None)
+    return Page(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
 
 def events(job_id: str, client: str | None) -> Sequence[Event]:

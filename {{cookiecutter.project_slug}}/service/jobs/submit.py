@@ -5,27 +5,30 @@ import json
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Text, bindparam, case, insert, literal, select
+from sqlalchemy import Text, case, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from service.database import Timestamp, now, transaction
+from service.database import Timestamp, new_id, now, transaction
 from service.errors import IdempotencyConflict, InvalidArguments, StoreUnavailable
 from service.jobs import catalogue, doorbell, query
-from service.jobs.history import JOBS, record
+from service.jobs.history import JOBS, change, given
 from service.jobs.model import Job
 from service.observe.context import current_context
 from service.queues import MAX_ARGUMENTS, MAX_KEY
 
 INTERNAL = "internal"
 
+# What is given of a job, or is none; the other columns have a default that the store can be told.
+NONE: dict[str, Any] = dict.fromkeys(c.name for c in JOBS.c if c.default is None or c.default.is_callable)
+BEGINS: dict[str, Any] = {c.name: cast(Any, c.default).arg for c in JOBS.c if c.name not in NONE}
+
 # By the store's clock; without `at` the comparison comes to nothing. Made once: it was most of the work for each job.
-_at = bindparam("at", type_=Timestamp())
-_later = _at > now()
+_later = (_at := given("at", Timestamp())) > now()
 _times = {"run_at": case((_later, _at), else_=now()), "rung_at": case((_later, None), else_=now())}
-INSERT = insert(JOBS).values(waiting_for=case((_later, "time")), **_times).returning(*JOBS.c)
+INSERT = insert(JOBS).values(BEGINS | {n: given(n) for n in NONE} | _times | {"waiting_for": case((_later, "time"))})
 
 
 def submit(
@@ -66,8 +69,8 @@ def submit(
     row |= {"idempotency_key": idempotency_key, "callback_url": callback_url, "expires_at": expires_at, "at": run_at}
     row |= {"context": current_context(), "fingerprint": hashlib.sha256(request).hexdigest()}
     row |= _checked(unique_key=unique_key, lock_key=lock_key)
-    with transaction() if session is None else nullcontext(session) as whose:
-        return accept(whose, row, may_wait)
+    with transaction(single=idempotency_key is unique_key is None) if session is None else nullcontext(session) as mine:
+        return accept(mine, row, may_wait)
 
 
 def encode(value: Any, most: int = MAX_ARGUMENTS, error: type[Exception] = InvalidArguments) -> str:
@@ -100,16 +103,19 @@ def accept(session: Session, row: dict[str, Any], may_wait: int | None = None) -
     Raises:
         IdempotencyConflict, TooManyWaiting: as for `submit`.
     """
-    if row["idempotency_key"] is None and row["unique_key"] is None:
+    row = NONE | {"id": new_id(), "at": None} | row
+    key = row["idempotency_key"]
+    if key is row["unique_key"] is None:
         return _add(session, row, may_wait)
     # Literals, since `== None` would be IS NULL.
-    repeated = Job.idempotency_key == literal(row["idempotency_key"], Text())
+    repeated = Job.idempotency_key == literal(key, Text())
     unended = (Job.unique_key == literal(row["unique_key"], Text())) & Job.ended_at.is_(None)
+    # The key's own job before one that has the unique key.
+    found = select(Job).where(Job.client == row["client"], repeated | unended).order_by(case((repeated, 0), else_=1))
     # Again where another with one of the keys was faster by a moment; and again where that one has ended since.
     for _ in range(3):
-        if earlier := session.scalars(select(Job).where(Job.client == row["client"], repeated | unended)).first():
-            same = earlier.idempotency_key is not None and earlier.idempotency_key == row["idempotency_key"]
-            if same and earlier.fingerprint != row["fingerprint"]:
+        if earlier := session.scalars(found).first():
+            if earlier.idempotency_key == key is not None and earlier.fingerprint != row["fingerprint"]:
                 raise IdempotencyConflict(field="Idempotency-Key")
             return earlier
         with suppress(IntegrityError), session.begin_nested():
@@ -120,8 +126,8 @@ def accept(session: Session, row: dict[str, Any], may_wait: int | None = None) -
 def _add(session: Session, row: dict[str, Any], may_wait: int | None) -> Job:
     if may_wait is not None:
         query.demand_room(session, row["client"], row["callback_url"], may_wait)
-    made = Job(**session.execute(INSERT, row).mappings().one())
-    record(session, made, "accepted", by=made.client)
+    # What is inserted is given, whole.
+    made = cast(Job, change(session, INSERT, row, "accepted", by=row["client"]))
     # Without rung_at its time has not come, and the reconciler will ring.
     if made.rung_at is not None:
         doorbell.ring(session, made)

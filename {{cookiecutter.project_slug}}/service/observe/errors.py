@@ -18,6 +18,11 @@ from service.observe.values import SHOWN, shown
 # Seconds, at the end of a process, for events that are not sent yet.
 FLUSH_SECONDS = 1.0
 
+# What Sentry may not do by itself: its integrations listen to frameworks and keep what passes, and an event needs no
+# more than the logs say.
+OFF = ["default_integrations", "send_default_pii", "send_client_reports", "auto_session_tracking"]
+OFF += ["include_local_variables", "include_source_context"]
+
 # What is left of an event, of each exception in it, and of each place that it passed.
 KEPT = ("event_id", "timestamp", "platform", "level", "logger", "release", "environment", "server_name", "sdk")
 KEPT_CHECKIN = ("type", "event_id", "monitor_slug", "check_in_id", "status", "environment", "release", "monitor_config")
@@ -48,22 +53,9 @@ def configure(settings: Settings, role: str) -> None:
     import sentry_sdk
     from sentry_sdk.utils import BadDsn
 
-    begin = partial(
-        sentry_sdk.init,
-        dsn=dsn,
-        release=settings.service_version,
-        environment=settings.environment,
-        server_name=role,
-        # Integrations listen to frameworks and keep what passes; the logs say all that an event needs.
-        default_integrations=False,
-        max_breadcrumbs=0,
-        send_default_pii=False,
-        send_client_reports=False,
-        auto_session_tracking=False,
-        include_local_variables=False,
-        include_source_context=False,
-        before_send=scrub,
-    )
+    options: Any = dict.fromkeys(OFF, False) | {"max_breadcrumbs": 0, "before_send": scrub, "server_name": role}
+    options |= {"dsn": dsn, "release": settings.service_version, "environment": settings.environment}
+    begin = partial(sentry_sdk.init, **options)
     try:
         begin()
     except BadDsn as error:

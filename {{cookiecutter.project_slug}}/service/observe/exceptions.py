@@ -6,12 +6,9 @@ from traceback import walk_tb
 from service.observe.values import text
 
 # Their messages are made of the service's own words, or are about code; any other's may repeat an argument or a row.
-SPEAKING = {
-    *("ImportError", "ModuleNotFoundError", "SyntaxError"),
-    "service.config.WrongSettings",
-    *("service.errors.PolicyError", "service.errors.StartRefused", "service.errors.StoreUnavailable"),
-    *("service.errors.AttemptLost", "service.errors.JobCancelled", "service.errors.WrongState"),
-}
+_ours = ("PolicyError", "StartRefused", "StoreUnavailable", "AttemptLost", "JobCancelled", "WrongState")
+SPEAKING = {"ImportError", "ModuleNotFoundError", "SyntaxError", "service.config.WrongSettings"}
+SPEAKING |= {f"service.errors.{kind}" for kind in _ours}
 
 # How many exceptions of a chain are told of, how many places of each, and how many characters of a message.
 MAX_CHAIN = 5

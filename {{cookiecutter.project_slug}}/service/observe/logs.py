@@ -29,10 +29,7 @@ SPEAKING = {"service", "uvicorn"}
 SERVING = ("api", "worker", "beat")
 
 # Libraries that tell of each message or call, which the service's own lines do already.
-QUIET = (
-    *("alembic", "connexion", "celery.app.trace", "celery.worker.strategy", "httpcore", "httpx", "kombu"),
-    "uvicorn.access",
-)
+QUIET = ("alembic", "connexion", "celery.app.trace", "celery.worker.strategy", "httpcore", "httpx", "kombu")
 # Loggers that Celery gives an output of their own, unless they have one.
 POOL = "multiprocessing"
 APART = (POOL, "celery.task")
@@ -45,16 +42,9 @@ def configure(settings: Settings, role: str, stream: TextIO | None = None) -> No
     """Send every line of this process, libraries' too, through one formatter to `stream` or standard output."""
     stream = stream or sys.stdout
     fields = {"service": NAME, "version": settings.service_version, "environment": settings.environment, "role": role}
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    std, merge = structlog.stdlib, structlog.contextvars.merge_contextvars
+    steps: Any = [std.filter_by_level, merge, std.ProcessorFormatter.wrap_for_formatter]
+    structlog.configure(steps, std.BoundLogger, logger_factory=std.LoggerFactory(), cache_logger_on_first_use=True)
     handler = Handler(stream.fileno(), _pretty if stream.isatty() else lambda event: line(event | fields))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -137,12 +127,9 @@ def line(event: Mapping[str, object]) -> bytes:
 
 def _event(said: object, level: str, logger: str, at: float | None = None) -> dict[str, object]:
     moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
-    return {
-        "timestamp": moment.isoformat().replace("+00:00", "Z"),
-        "level": level,
-        "event": text(said) if isinstance(said, str) else shape(said),
-        "logger": logger,
-    }
+    said = text(said) if isinstance(said, str) else shape(said)
+    timestamp = moment.isoformat().replace("+00:00", "Z")
+    return {"timestamp": timestamp, "level": level, "event": said, "logger": logger}
 
 
 def _speaks(record: logging.LogRecord) -> bool:

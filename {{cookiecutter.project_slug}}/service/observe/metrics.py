@@ -27,9 +27,6 @@ GAUGE_SECONDS = 10.0
 # What an event in a job's history counts as, where that is not its own name.
 OTHERS = {"expired": "cancelled", "retrying": "retried", "lost": "crashed", "overdue": "crashed"}
 OUTCOMES = {name: name for name in names.EVENTS} | OTHERS
-ENDS = ("succeeded", "failed", "cancelled")
-# The dead letters whose last attempt crashed, which no event of its own says.
-CRASHED = ("poison", "lost")
 
 _agent: "DogStatsd | None" = None
 _next_look = 0.0
@@ -74,10 +71,11 @@ def of_job(row: Any, event: str) -> Iterator[Callable[[], None]]:
     yield partial(count, f"jobs.{outcome}", **tags)
     if outcome == "started":
         yield partial(distribution, "jobs.wait", (row.started_at - row.run_at).total_seconds(), **tags)
-    if outcome in ENDS and row.started_at is not None:
+    if outcome in ("succeeded", "failed", "cancelled") and row.started_at is not None:
         yield partial(distribution, "jobs.attempts", row.attempt, **tags)
         yield partial(distribution, "jobs.duration", (row.ended_at - row.started_at).total_seconds(), **tags)
-    if outcome == "failed" and row.error_type in CRASHED:
+    # A dead letter whose last attempt crashed, which no event of its own says.
+    if outcome == "failed" and row.error_type in ("poison", "lost"):
         yield partial(count, "jobs.crashed", **tags)
 
 

@@ -13,14 +13,11 @@ REQUEST = ("status", "method", "operation")
 EVENTS = ("accepted", "started", "succeeded", "failed", "cancelled", "retried", "crashed")
 QUEUE = ("depth", "oldest_seconds", "running", "workers", "dead_letters")
 
-COUNTS: Mapping[str, tuple[str, ...]] = {
-    **{f"jobs.{event}": JOB for event in EVENTS},
-    # A run of a schedule that beat submitted, left out since the one before has not ended, or was too late for.
-    **{f"schedule.{run}": ("entry",) for run in ("submitted", "skipped", "missed")},
-    # A publish that failed: the job waits for the reconciler.
-    "doorbell.failed": (),
-    "api.requests": REQUEST,
-}
+# A publish that failed is counted, too: the job waits for the reconciler.
+COUNTS: dict[str, tuple[str, ...]] = {"doorbell.failed": (), "api.requests": REQUEST}
+COUNTS |= {f"jobs.{event}": JOB for event in EVENTS}
+# A run of a schedule that beat submitted, left out since the one before has not ended, or was too late for.
+COUNTS |= {f"schedule.{run}": ("entry",) for run in ("submitted", "skipped", "missed")}
 
 DISTRIBUTIONS = {"jobs.duration": JOB, "jobs.wait": JOB, "jobs.attempts": JOB, "api.duration": REQUEST}
 

@@ -11,7 +11,7 @@ import structlog
 
 log = structlog.get_logger()
 
-# What these say is about code; a warning of any other kind may be about data.
+# What these and Celery's own say is about code and settings; a warning of any other kind may be about data.
 ABOUT_CODE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 
@@ -59,5 +59,5 @@ def _uncaught(kind: type[BaseException], error: BaseException, _: TracebackType 
 
 
 def _warned(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
-    said = str(message) if issubclass(category, ABOUT_CODE) else None
+    said = str(message) if issubclass(category, ABOUT_CODE) or category.__module__ == "celery.exceptions" else None
     log.warning("warning", category=category.__name__, where=f"{filename}:{lineno}", reason=said)

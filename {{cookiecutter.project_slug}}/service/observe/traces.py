@@ -30,22 +30,15 @@ SEEN = (
     *("network.destination.port", "process_id", "runtime-id", "language", "env", "version"),
 )
 
-# What ddtrace is told unless the environment says otherwise: it reports on traces alone, and to the agent alone.
-DEFAULTS = {
-    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
-    "DD_REMOTE_CONFIGURATION_ENABLED": "false",
-    # Third parties are not told of it.
-    "DD_HTTPX_DISTRIBUTED_TRACING": "false",
-}
+# What ddtrace does not do unless the environment says otherwise: it reports on traces alone and to the agent alone, and
+# tells third parties nothing.
+OFF = ("INSTRUMENTATION_TELEMETRY_ENABLED", "REMOTE_CONFIGURATION_ENABLED", "HTTPX_DISTRIBUTED_TRACING")
 
 # What Datadog calls some of the tags.
 TAGS = {"method": "http.method", "status": "http.status_code", "operation": "http.route"}
 
 # Seconds, at the end of a process, for spans that are not sent yet.
 FLUSH_SECONDS = 1
-
-# What came of an attempt that is an error, as it is of a request to be answered with 5xx.
-FAILED = ("retrying", "failed", "crashed")
 
 Tags = dict[str, str]
 
@@ -58,7 +51,7 @@ def configure(settings: Settings) -> None:
     if not settings.dd_trace_enabled:
         return
     about = {"DD_SERVICE": NAME, "DD_ENV": settings.environment, "DD_VERSION": settings.service_version}
-    for name, value in (about | DEFAULTS).items():
+    for name, value in (about | {f"DD_{name}": "false" for name in OFF}).items():
         os.environ.setdefault(name, value)
     import ddtrace
     from ddtrace.contrib.sqlalchemy import trace_engine
@@ -125,7 +118,8 @@ def _span(name: str, kind: str, parent: "Callable[[], Context | None]", tags: Ta
         yield tags
     finally:
         came_to = tags.get("outcome") or tags.get("status", "crashed")
-        span.error = int(came_to in FAILED or came_to.startswith("5"))
+        # Of an attempt, or of a request, which has a status.
+        span.error = int(came_to in ("retrying", "failed", "crashed") or came_to.startswith("5"))
         span.resource = " ".join(tags[part] for part in ("method", "operation", "task") if part in tags)
         span.set_tags({"component": NAME} | {TAGS.get(tag, tag): value for tag, value in tags.items()})
         span.finish()

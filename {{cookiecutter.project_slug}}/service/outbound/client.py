@@ -5,9 +5,11 @@ Proxies of the environment are ignored: a proxy resolves names itself, so what i
 """
 
 import json
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
@@ -18,7 +20,7 @@ from service.errors import AddressRefused, UpstreamError, UpstreamRefused
 from service.jobs.shapes import upstreams
 from service.outbound import hosts
 from service.outbound.guard import parse
-from service.outbound.transport import SMALL, Deadline, Transport, tls
+from service.outbound.transport import MORE, SMALL, Transport, tls
 
 # Seconds for a whole call, from looking up the name to the last byte, and the bytes of an answer that are read.
 TOTAL_SECONDS = 10.0
@@ -29,6 +31,8 @@ MAX_RETRY_AFTER = 86_400.0
 
 # An answer of few bytes could unpack to any number, so none is to be packed.
 OPTIONS: Any = {"trust_env": False, "headers": {"User-Agent": NAME, "Accept-Encoding": "identity"}}
+# No cookie is wanted, and to take those apart that somebody sends can take half a minute.
+OPTIONS["cookies"] = CookieJar(DefaultCookiePolicy(netscape=False, rfc2965=False))
 
 NETWORK_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 
@@ -53,19 +57,19 @@ def call(
         host, name = parse(url).netloc.decode(), parse(url).raw_host.decode()
         # Before the turn, lest the call comes after it.
         tls()
-        with upstreams.turn(name, seconds), httpx.Client(transport=Transport(Deadline(seconds)), **OPTIONS) as client:
+        with upstreams.turn(name, seconds), httpx.Client(transport=Transport(seconds, max_answer), **OPTIONS) as client:
             with client.stream(method, url, content=content, headers=headers) as answer:
                 upstreams.spare(name, answer.status_code, retry_after(answer))
                 body = _read(answer, max_answer)
             return httpx.Response(answer.status_code, headers=_plain(answer), content=body, request=answer.request)
     except AddressRefused as error:
         raise UpstreamRefused(error.detail) from error
-    except (httpx.HTTPError, *NETWORK_ERRORS) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, *NETWORK_ERRORS) as error:
         raise UpstreamError(f"{type(error).__name__} from {host}: {error}") from error
 
 
-def post_json(url: str, body: Mapping[str, Any], *, idempotency_key: str) -> httpx.Response:
-    """Post `body` as JSON for the job that has this id; gives a 2xx answer.
+def post_json(url: str, body: Mapping[str, Any], *, idempotency_key: str, **options: Any) -> httpx.Response:
+    """Post `body` as JSON for the job that has this id; gives a 2xx answer. The other options are those of `call`.
 
     Raises:
         Postpone: the host is in trouble, and others are before this job; it waits in its row, in no worker.
@@ -73,8 +77,8 @@ def post_json(url: str, body: Mapping[str, Any], *, idempotency_key: str) -> htt
         UpstreamRefused: any other answer, a redirect among them, or an address that is not public.
     """
     headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
-    with hosts.turn(url, idempotency_key, TOTAL_SECONDS):
-        answer = call("POST", url, content=json.dumps(body).encode(), headers=headers)
+    with hosts.turn(url, idempotency_key, options.get("seconds", TOTAL_SECONDS)):
+        answer = call("POST", url, content=json.dumps(body).encode(), headers=headers, **options)
         said = f"{answer.status_code} from {answer.request.url.netloc.decode()}"
         if answer.status_code >= 500 or answer.status_code in {408, 429}:
             raise UpstreamError(said, retry_after=retry_after(answer))
@@ -99,7 +103,7 @@ def _read(answer: httpx.Response, at_most: int) -> bytes:
         body += part
         # A part of one byte takes as long as one of hundreds.
         work += max(len(part), SMALL)
-        if len(body) > at_most or work > 2 * at_most + MAX_ANSWER:
+        if len(body) > at_most or work > 2 * at_most + MORE:
             raise httpx.DecodingError(f"expected an answer of at most {at_most} bytes, in large parts, got: more")
     return bytes(body)
 

@@ -17,6 +17,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # A name, IPv4 in any way of writing it, or IPv6; one with a zone is for this machine alone.
 HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 
+# Of the addresses of a name so many are looked at: whoever has a name may give it thousands.
+MAX_ADDRESSES = 16
+
 # Seconds for a name to be looked up while a request waits; what takes longer is looked up when it is called.
 LOOKUP_SECONDS = 2.0
 
@@ -25,12 +28,11 @@ _lookups = threading.BoundedSemaphore(4)
 
 # Public by the registries, and still doors to what is not: metadata of Azure and of Oracle's cloud, relays of 6to4, and
 # IBM Cloud's private services.
-SHUT = ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "161.26.0.0/16", "166.8.0.0/14")
-DOORS = tuple(map(ipaddress.IPv4Network, SHUT))
+DOORS = ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "161.26.0.0/16", "166.8.0.0/14")
 
 # Of IPv6 one eighth is handed out; in it, tunnels and documentation reach what their inner address says, or nothing.
 UNICAST = ipaddress.IPv6Network("2000::/3")
-TUNNELS = [ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
+SHUT = [ipaddress.ip_network(text) for text in (*DOORS, "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
 
 # What a network without IPv4 translates to IPv4 (RFC 6052): its last 32 bits are where it ends.
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -71,7 +73,7 @@ def parse(url: str, field: str = "url") -> httpx.URL:
 
 
 def resolve(host: str, port: int, seconds: float, field: str = "the address") -> list[str]:
-    """The addresses that `host` stands for now, once each of them has been found to be one that may be called.
+    """The first addresses that `host` stands for now, once each of them has been found to be one that may be called.
 
     Raises:
         AddressRefused: at the first that may not; the rest of such an answer is not to be trusted either.
@@ -91,7 +93,8 @@ def _look_up(host: str, port: int, seconds: float) -> list[str]:
 
     def ask() -> None:
         try:
-            found.set_result([str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
+            told = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:MAX_ADDRESSES]
+            found.set_result([str(entry[4][0]) for entry in told])
         except (OSError, UnicodeError) as error:
             found.set_exception(OSError(f"{host} could not be looked up: {error}"))
 
@@ -120,5 +123,5 @@ def _public(address: Address) -> bool:
             return _public(address.ipv4_mapped)
         if address in NAT64:
             return _public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        return address in UNICAST and address.is_global and not any(address in tunnel for tunnel in TUNNELS)
-    return address.is_global and not address.is_multicast and not any(address in door for door in DOORS)
+    inside = address in UNICAST if address.version == 6 else not address.is_multicast
+    return inside and address.is_global and not any(address in shut for shut in SHUT)

@@ -8,15 +8,15 @@ look again about once a second together.
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import Integer, Row, Select, Text, delete, select
+from sqlalchemy import Integer, Row, Text, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from service.database import Base, Timestamp, now, standalone, transaction
+from service.database import Base, Timestamp, in_turn, now, standalone
 from service.errors import AddressRefused, Postpone, UpstreamError, UpstreamRefused
 from service.jobs.doorbell import ring_first
 from service.jobs.model import Job
@@ -63,8 +63,7 @@ def turn(url: str, holder: str, seconds: float, *, alone: bool = False) -> Itera
     name = _name(url)
     waiting_for = f"host {name}" if alone else f"host {name} to recover"
     with standalone() as session:
-        found = session.execute(_query(name)).first()
-    host, present = found or (None, LONG_AGO)
+        host, present = session.execute(select(Host, now()).where(Host.name == name)).first() or (None, LONG_AGO)
     awaited = host is not None and host.booked_until > present
     held = alone or (host is not None and (host.failures > 0 or host.open_at > present))
     if held:
@@ -80,12 +79,14 @@ def turn(url: str, holder: str, seconds: float, *, alone: bool = False) -> Itera
         failed, spare = True, error.retry_after
         raise
     finally:
-        over = not (held or failed) or _end(name, holder if held else None, failed, spare)
-        if (held or awaited) and over:
-            with transaction() as session:
-                if not ring_first(session, Job.waiting_for == waiting_for):
-                    host, present = _locked(session, name)
-                    host.booked_until = present
+        # What the call came to stands, whether it is written down or not.
+        with suppress(Postpone):
+            over = not (held or failed) or _end(name, holder if held else None, failed, spare)
+            if (held or awaited) and over:
+                with _books(name) as session:
+                    if not ring_first(session, Job.waiting_for == waiting_for):
+                        host, present = _locked(session, name)
+                        host.booked_until = present
 
 
 def _name(url: str) -> str:
@@ -107,7 +108,7 @@ def forget_idle() -> None:
 
 
 def _take(name: str, holder: str, seconds: float, waiting_for: str) -> None:
-    with transaction() as session:
+    with _books(name) as session:
         host, present = _locked(session, name)
         if host.open_at <= present and (host.held_until <= present or host.holder == holder):
             host.holder, host.held_until = holder, present + timedelta(seconds=seconds)
@@ -119,7 +120,7 @@ def _take(name: str, holder: str, seconds: float, waiting_for: str) -> None:
 
 def _end(name: str, holder: str | None, failed: bool | None, spare: float | None) -> bool:
     """Note how a call went; gives whether another may follow it now."""
-    with transaction() as session:
+    with _books(name) as session:
         host, present = _locked(session, name)
         # Another has it by now, since this one took so long; or enough have been counted of those that failed together.
         if (host.open_at > present) if holder is None else (host.holder != holder):
@@ -135,16 +136,15 @@ def _end(name: str, holder: str | None, failed: bool | None, spare: float | None
         return host.open_at <= present
 
 
-def _query(name: str) -> Select[Host, datetime]:
-    return select(Host, now()).where(Host.name == name)
+def _books(name: str) -> AbstractContextManager[Session]:
+    # Each client's are its own: one that calls hundreds of hosts that fail is in nobody else's way.
+    return in_turn(f"hosts of {name.rpartition(' of ')[2]}", "the books of hosts")
 
 
 def _locked(session: Session, name: str) -> Row[Host, datetime]:
-    query = _query(name).with_for_update()
-    found = session.execute(query).first()
-    if found is None:
+    query = select(Host, now()).where(Host.name == name).with_for_update()
+    while (found := session.execute(query).first()) is None:
         # Another may meet this host for the first time in the same moment.
         with suppress(IntegrityError), session.begin_nested():
             session.add(Host(name=name))
-        found = session.execute(query).one()
     return found

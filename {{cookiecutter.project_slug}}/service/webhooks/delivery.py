@@ -55,12 +55,9 @@ def attempt(message: Message, row: Job, holder: str, present: datetime) -> str:
 
 def signed(message: Message, keys: list[str], present: datetime) -> dict[str, str]:
     """The headers of Standard Webhooks: one signature for each key, so that a receiver may hold the old or the new."""
-    signatures = [Webhook(key).sign(name(message), present, message.body) for key in keys]
-    return {
-        "webhook-id": name(message),
-        "webhook-timestamp": str(int(present.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
+    id_, at = name(message), str(int(present.timestamp()))
+    signatures = " ".join(Webhook(key).sign(id_, present, message.body) for key in keys)
+    return {"webhook-id": id_, "webhook-timestamp": at, "webhook-signature": signatures}
 
 
 def name(message: Message) -> str:

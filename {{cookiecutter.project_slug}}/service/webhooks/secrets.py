@@ -27,9 +27,8 @@ def of(client: str) -> list[str]:
     """
     found = [secret for whose, secret in _entries() if whose == client]
     if not found:
-        said = f"expected client {client} to have a webhook secret, got: none"
-        remedy = f"an operator makes one: `webhooks secret --client {client}`"
-        raise NoWebhookSecret(f"{said}; {remedy}", field="callback_url")
+        got = f"none; an operator makes one: `webhooks secret --client {client}`"
+        raise NoWebhookSecret(f"expected client {client} to have a webhook secret, got: {got}", field="callback_url")
     return found
 
 

@@ -47,28 +47,22 @@ app = App(NAME)
 app.conf.update(
     # JSON only: a pickle in the queue would be remote code execution.
     accept_content=["json"],
-    task_create_missing_queues=False,
     worker_consumer="service.worker.consumer:JobConsumer",
     # Whoever reaches the broker could stop a worker, lift its limits, or fill its memory.
     worker_enable_remote_control=False,
-    worker_hijack_root_logger=False,
-    worker_redirect_stdouts=False,
-    worker_send_task_events=True,
-    worker_proc_alive_timeout=30,
-    broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,
+    **dict.fromkeys(("task_create_missing_queues", "worker_hijack_root_logger", "worker_redirect_stdouts"), False),
+    **dict.fromkeys(("worker_send_task_events", "broker_connection_retry_on_startup"), True),
     broker_channel_error_retry=True,
+    worker_proc_alive_timeout=30,
+    broker_connection_max_retries=None,
     broker_heartbeat=10,
     broker_transport_options={
         "visibility_timeout": VISIBILITY_TIMEOUT,
         # The stock interval and throttle make a sweep of it every 100 seconds only.
-        "unacked_restore_interval": 1,
-        "unacked_restore_throttle": 1,
-        "unacked_mutex_expire": 10,
-        "socket_connect_timeout": 5,
-        # Redis's, and py-amqp's, which would say good-bye for ever to whoever is gone.
-        **dict.fromkeys(("socket_timeout", "read_timeout", "write_timeout"), 5),
-        "health_check_interval": 10,
+        **dict.fromkeys(("unacked_restore_interval", "unacked_restore_throttle"), 1),
+        **dict.fromkeys(("unacked_mutex_expire", "health_check_interval"), 10),
+        # py-amqp has them, too, and would say good-bye for ever to whoever is gone.
+        **dict.fromkeys(("socket_connect_timeout", "socket_timeout", "read_timeout", "write_timeout"), 5),
     },
 )
 

@@ -31,6 +31,11 @@ class JobConsumer(Consumer):
 
         default_steps = tuple(step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step)
 
+    def connection_for_read(self, heartbeat: Any = None) -> Any:
+        """Kept before the loop is told of it, which a full Redis ends: Celery would leave it open with each try."""
+        self.connection = super().connection_for_read(heartbeat)
+        return self.connection
+
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """As Celery's, for whole messages: the others would end the worker, or pass its checks in an older protocol."""
         take = super().create_task_handler(*args, **kwargs)

@@ -19,9 +19,7 @@ class RunningJob:
     """One attempt at a job. Its effects in the database and its success are committed together, or not at all."""
 
     def __init__(self, row: Job) -> None:
-        self.id = row.id
-        self.attempt = row.attempt
-        self.row = row
+        self.row, self.id, self.attempt = row, row.id, row.attempt
         # Left by the runner, once the task has returned or raised: that commits its transaction, or rolls it back.
         self.effects = ExitStack()
         self._session: Session | None = None

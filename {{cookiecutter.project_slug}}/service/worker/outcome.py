@@ -11,7 +11,7 @@ from celery.exceptions import Retry
 from service.database import AWAY
 from service.errors import AttemptLost, JobCancelled, Postpone
 from service.jobs import Job, attempts, casualties
-from service.jobs.attempts import Failure
+from service.jobs.attempts import Failure, asked_to_stop
 
 if TYPE_CHECKING:
     from service.worker.task import DurableTask
@@ -52,21 +52,23 @@ def settle(task: "DurableTask", row: Job, error: BaseException) -> str:
     """
     if isinstance(error, AttemptLost):
         raise error
-    if isinstance(error, JobCancelled) or (isinstance(error, (Postpone, *TIME_LIMITS)) and attempts.asked_to_stop(row)):
+    if isinstance(error, JobCancelled) or (isinstance(error, TIME_LIMITS) and asked_to_stop(row)):
         attempts.cancel(row)
         return "cancelled"
     # Of several that run together nobody can say whose time it was.
     if isinstance(error, MemoryError) or (row.carried_by and isinstance(error, TIME_LIMITS)):
         casualties.crashed(row.carried_by or row.id, row.worker or "", row.pid, repr(error))
         return "crashed"
-    if isinstance(error, Postpone):
-        attempts.postpone(row, error.waiting_for, error.seconds)
-        return "postponed"
-    failure = _failure(error)
-    if _may_pass(task, error) and row.failures < task.max_retries:
-        attempts.retry(row, failure, _seconds(task, row, error))
-        return "retrying"
-    attempts.fail(row, failure)
+    try:
+        if isinstance(error, Postpone):
+            attempts.postpone(row, error.waiting_for, error.seconds)
+            return "postponed"
+        if _may_pass(task, error) and row.failures < task.max_retries:
+            attempts.retry(row, _failure(error), _seconds(task, row, error))
+            return "retrying"
+    except JobCancelled as asked:
+        return settle(task, row, asked)
+    attempts.fail(row, _failure(error))
     return "failed"
 
 

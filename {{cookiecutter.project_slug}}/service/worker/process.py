@@ -67,9 +67,8 @@ class Worker:
         self._places = resolve_name(PLACES[queue.pool])(queue)
         growth.listen()
         self._consumer: Any = None
-        self._turned_at = time.monotonic()
+        self._turned_at, self._handed_back = time.monotonic(), False
         self._stop_at: float | None = None
-        self._handed_back = False
         app.keeper, app.turn = self.keeper, self._turn
         runner.worker_name, runner.kind, runner.place = self.keeper.process, name, self._places.here
         signals.worker_ready.connect(self._ready, weak=False)

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded
 from celery.worker.request import Request
 from celery.worker.state import task_ready
@@ -24,14 +23,12 @@ class JobRequest(Request):
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """The child died, or raised beyond what the runner catches; a job it had in hand is queued at once."""
+        # What a child sends is wrapped.
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
         if not self.request_dict.get("durable"):
             super().on_failure(exc_info, send_failed_event, return_ok)
-            return
-        error = exc_info.exception
-        if isinstance(error, ExceptionWithTraceback):
-            error = error.exc
         # Of the hard limit `on_timeout` is told besides.
-        if not isinstance(error, TimeLimitExceeded):
+        elif not isinstance(error, TimeLimitExceeded):
             reason = f"{type(error).__name__}: {error}"
             self._end(partial(casualties.crashed, self.id, runner.worker_name, self.worker_pid, reason))
 

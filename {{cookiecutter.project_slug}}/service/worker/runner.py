@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import exc
 
 from service.database import AWAY
 from service.errors import AttemptLost
@@ -38,7 +38,7 @@ def run(task: "DurableTask", job_id: str) -> None:
     context.bind(job_id=job_id, task=task.name)
     try:
         row = attempts.claim(job_id, task.name, queue=kind, worker=worker_name, pid=place(), hard_limit=task.time_limit)
-    except (*AWAY, IntegrityError) as error:
+    except (*AWAY, exc.IntegrityError) as error:
         log.warning("not claimed, the job waits for its next doorbell", error=type(error).__name__)
         return
     if row is None:
@@ -54,14 +54,18 @@ def run(task: "DurableTask", job_id: str) -> None:
 
 def _attempt(task: "DurableTask", row: Job) -> str:
     """Run the function and write down what came of it; gives that in a word."""
-    job = task.request.job = RunningJob(row)
+    job, returned = RunningJob(row), False
+    task.request.job = job
     try:
         with job.effects:
             outcome.demand_fit(task.function, row.kwargs)
-            encode(result := task.function(**row.kwargs), MAX_RESULT, outcome.InvalidResult)
+            result, returned = task.function(**row.kwargs), True
+            encode(result, MAX_RESULT, outcome.InvalidResult)
             job.succeed(result)
     except Exception as error:
-        return _insist(partial(outcome.settle, task, row, error))
+        # Of what has returned the store is slow, and not the task.
+        why = exc.TimeoutError(f"{error}") if returned and isinstance(error, outcome.TIME_LIMITS) else error
+        return _insist(partial(outcome.settle, task, row, why.with_traceback(error.__traceback__)))
     return "succeeded"
 
 

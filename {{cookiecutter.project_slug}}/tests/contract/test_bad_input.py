@@ -75,6 +75,7 @@ METHODS = {
 HEADERS = {
     "a line's end in a value": Bad("GET /v1/jobs?state=a%0d%0aSet-Cookie:%20a=b", 400, field="state"),
     "a field that is one": Bad("GET /v1/jobs?a%0d%0aSet-Cookie:%20a=b=1", 400, field="a\r\nSet-Cookie: a"),
+    "two hosts": Bad("GET /v1/jobs", 400, ("{bearer}", "Host: evil.example"), field="Host"),
     "another host": Bad("GET //evil.example/v1/jobs", 404, ("{bearer}", "X-Forwarded-Host: evil.example")),
     "no content type": Bad(f"POST {MOVE}", 415, ("{bearer}", LENGTH), move()),
     "two content types": Bad(f"POST {MOVE}", 415, ("{bearer}", LENGTH, "Content-Type: text/plain", JSON), move()),
@@ -177,4 +178,14 @@ def test_half_a_body(service: Service, wire: Wire) -> None:
 def test_expect_continue(service: Service, wire: Wire) -> None:
     """A caller who asks first whether the body is wanted is told no before it is sent."""
     wire.send(wire.request(f"POST {MOVE}", JSON, "Content-Length: 100000000", "Expect: 100-continue"))
+    calm(wire.answer(), 401)
+
+
+def test_a_request_for_no_host_is_refused_unless_it_is_of_a_time_without_hosts(wire: Wire) -> None:
+    """RFC 9112, 3.2."""
+    wire.send(b"GET /v1/jobs HTTP/1.1\r\n\r\n")
+    sent = wire.answer()
+    calm(sent, 400)
+    assert sent.problem["field"] == "Host"
+    wire.send(b"GET /v1/jobs HTTP/1.0\r\n\r\n")
     calm(wire.answer(), 401)

@@ -5,16 +5,33 @@ from datetime import UTC, datetime
 import httpx
 from sqlalchemy import update
 
+from service.api.tokens import mint
 from service.database import transaction
 from service.jobs import Job, State
 from service.queues import QUEUES
-from tests.contract.conftest import Make
+from tests.contract.conftest import Make, serving
+from tests.support.door import PATH
+from tests.support.stack import Stack
 
 
 def end(job_id: str, state: State) -> None:
     """Let a job end as if a worker had run it."""
     with transaction() as session:
         session.execute(update(Job).where(Job.id == job_id).values(state=state, ended_at=datetime.now(UTC)))
+
+
+def test_a_handler_hands_on_what_submit_takes(stores: Stack) -> None:
+    """Both keys and the expiry are the job's; while one with the unique key waits, the answer is that job."""
+    token, entry = mint("shop", ["jobs:write"], name="test")
+    order = {"task": "trials.sleep", "arguments": {"seconds": 60}, "expires_at": "2099-01-01T00:00:00Z"}
+    with serving(stores, API_TOKENS=entry, DOOR="open") as (url, _):
+        caller = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"})
+        answers = [caller.post(PATH, json={**order, "unique_key": key, "lock_key": "L 1"}) for key in ("a", "a", "b")]
+    assert [each.status_code for each in answers] == [202] * 3
+    first, again, other = (stores.job(each.json()["id"]) for each in answers)
+    assert (first.id == again.id, first.id == other.id) == (True, False)
+    assert (first.unique_key, other.unique_key, other.lock_key) == ("a", "b", "L 1")
+    assert first.expires_at == datetime(2099, 1, 1, tzinfo=UTC)
 
 
 class TestWatch:

@@ -125,6 +125,17 @@ def test_a_cancelled_job_that_does_not_look_is_made_to_stop(stack: Stack, recove
     assert (done.state, done.crashes, done.failures) == (State.CANCELLED, 0, 0)
 
 
+@pytest.mark.fault("L7", "revoke is forgotten when a worker restarts")
+def test_a_job_that_was_asked_to_stop_is_not_handed_back(stack: Stack) -> None:
+    worker = stack.start("worker", "slow", QUEUE_SLOW_GRACE="1")
+    row = stack.submit("trials.sleep", seconds=120)
+    until(lambda: stack.attempts(row.id))
+    operate.cancel(row.id, by="test", client=None)
+    worker.stop()
+    assert stack.job(row.id).state is State.CANCELLED
+    assert stack.events(row.id) == ["accepted", "started", "cancel requested", "cancelled"]
+
+
 @pytest.mark.fault("L7", "the heartbeat ends with the consumer")
 def test_a_worker_that_stops_is_alive_until_it_has_stopped(stack: Stack) -> None:
     worker = stack.start("worker", "slow")

@@ -1,6 +1,5 @@
 """A queue whose jobs wait: hundreds of them in one process, which loses none of what a process for each would keep."""
 
-import socket
 import threading
 from functools import partial
 from typing import Any
@@ -60,21 +59,6 @@ def test_500_jobs_wait_on_a_third_party_at_once_in_one_process(stack: Stack, mea
         unharmed(job)
     times = [(job.started_at, job.ended_at) for job in done if job.started_at and job.ended_at]
     measured(f"{(max(end for _, end in times) - min(start for start, _ in times)).total_seconds():.1f} s for all")
-
-
-@pytest.mark.fault("S14", "a name that hangs holds one of ten threads, and fifteen of them hold up every call")
-def test_names_that_hang_hold_up_nobody(stack: Stack) -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as mute, Receiver() as well:
-        mute.bind(("127.0.0.1", 0))
-        asks = {"GEVENTARES_SERVERS": "127.0.0.1", "GEVENTARES_UDP_PORT": f"{mute.getsockname()[1]}"}
-        worker(stack, **asks, QUEUE_SLOW_MAX_RETRIES="0")
-        hanging = [stack.submit("waits.ask", url=f"http://name-{number}.example.com/") for number in range(40)]
-        mute.settimeout(20)
-        assert b"example" in mute.recv(1000)
-        until(lambda: all(stack.job(row.id).state is not State.QUEUED for row in hanging))
-        rows = [stack.submit("waits.ask", url=well.url) for _ in range(10)]
-        for row in stack.ended(*(row.id for row in rows), seconds=10):
-            unharmed(row)
 
 
 @pytest.mark.fault("S15", "the soft limit is not known to greenlets")

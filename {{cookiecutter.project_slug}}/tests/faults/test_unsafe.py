@@ -48,15 +48,10 @@ class Trap:
 @pytest.mark.fault("U3", "results stay in Redis for a day, or for ever")
 def test_done_jobs_leave_nothing_in_the_broker(stack: Stack) -> None:
     stack.start("worker", "fast")
-
-    def round_of_jobs() -> int:
-        stack.ended(*(stack.submit("trials.echo", value=str(number)).id for number in range(50)))
-        until(lambda: stack.broker_depth("fast") == 0)
-        with redis.Redis(port=stack.broker.port) as client:
-            return int(until(lambda: client.dbsize()))
-
-    first = round_of_jobs()
-    assert round_of_jobs() <= first
+    stack.ended(*(stack.submit("trials.echo", value=str(number)).id for number in range(50)))
+    with redis.Redis(port=stack.broker.port) as client:
+        # The queues themselves; what was acknowledged is told within a second.
+        until(lambda: all(key.startswith(b"_kombu.binding") for key in client.scan_iter()))
 
 
 @pytest.mark.fault("U6", "slow start, import errors")

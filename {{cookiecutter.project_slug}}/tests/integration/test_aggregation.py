@@ -1,14 +1,16 @@
 """Aggregation on real workers: up to ten at once, or what there is, and each with an end of its own."""
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from service import database
 from service.jobs import Job, State, operate, query, submit
+from service.jobs.model import Task
 from tests.support.stack import Stack, until
 
 
@@ -130,6 +132,18 @@ def test_a_cancelled_one_is_left_out(running: Stack) -> None:
     assert operate.cancel(first.id, by="test", client=None).state is State.CANCELLED
     (other,) = running.ended(*(row.id for row in orders({"order": 1})))
     assert (other.state, rounds(running)) == (State.SUCCEEDED, [1])
+
+
+@pytest.mark.skipif("TEST_DATABASE_URL" not in os.environ, reason="rows are locked on PostgreSQL alone")
+def test_one_that_is_cancelled_before_it_waits_does_not_wait(running: Stack) -> None:
+    with database.transaction() as session:
+        # Whoever decides for the task waits for this row.
+        session.execute(select(Task.name).where(Task.name == "rounds.carry").with_for_update())
+        (row,) = orders({"order": 0})
+        until(lambda: running.job(row.id).state is State.RUNNING)
+        operate.cancel(row.id, by="test", client=None)
+    (done,) = running.ended(row.id)
+    assert (done.state, done.attempt, running.effects(row.id)) == (State.CANCELLED, 1, [])
 
 
 def test_one_that_is_cancelled_on_the_way_does_not_hold_up_the_others(running: Stack) -> None:

@@ -101,6 +101,20 @@ def test_a_batch_is_cancelled_as_one(running: Stack) -> None:
     assert "expected a batch to cancel to have jobs that have not ended" in again.stderr
 
 
+def test_what_follows_is_not_retried_before_the_batch_has_ended(running: Stack) -> None:
+    operate.pause("fast", by="test")
+    batch = batches.submit("crowds.one", numbers(2), then=REDUCE)
+    operate.cancel(batch, by="test", client=None)
+    with pytest.raises(WrongState, match="expected the batch that a job follows to have ended"):
+        operate.retry(batch, by="test", client=None)
+    assert (running.job(batch).state, running.events(batch)) == (State.CANCELLED, ["accepted", "cancelled"])
+    operate.resume("fast")
+    until(lambda: batches.get(batch).ended, seconds=60)
+    operate.retry(batch, by="test", client=None)
+    (done,) = running.ended(batch, seconds=60)
+    assert done.result == {"title": "all", "of": [["succeeded", 0], ["succeeded", 1]]}
+
+
 def test_a_batch_from_inside_a_job_is_committed_with_it(running: Stack) -> None:
     before = len(running.jobs("crowds.reduce"))
     (failed,) = running.ended(running.submit("crowds.fans_out", numbers=[1, 2], fail=True).id)

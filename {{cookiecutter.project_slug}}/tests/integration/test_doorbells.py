@@ -1,7 +1,7 @@
 """Doorbells that nobody answers are bounded, those lost or left out are rung for again, and no time is out of reach."""
 
 import math
-import os
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,23 +12,12 @@ from sqlalchemy import func, select, update
 
 from service import database
 from service.config import settings
+from service.database import new_id
 from service.jobs import Job, State, attempts, doorbell, operate, reconcile, submit
 from service.jobs.doorbell import Bell, broker_queue
-from service.queues import QUEUES
 from service.webhooks import orders
 from service.webhooks.model import Message
 from tests.support.stack import Stack, until
-
-
-@pytest.fixture
-def quiet(stack: Stack) -> Stack:
-    """Stores in which no message is left of another test, whichever the broker."""
-    with Connection(settings().broker_url.get_secret_value()) as connection:
-        for name in QUEUES:
-            queue = broker_queue(name)(connection.default_channel)
-            queue.declare()
-            queue.purge()
-    return stack
 
 
 def cancelled(name: str, **kwargs: object) -> None:
@@ -50,14 +39,18 @@ def test_two_workers_of_one_queue_on_one_host_work_side_by_side(quiet: Stack) ->
     assert {job.state for job in quiet.ended(*(job.id for job in jobs))} == {State.SUCCEEDED}
 
 
-@pytest.mark.skipif(os.environ.get("TEST_BROKER_URL", "").startswith("amqp"), reason="the keys are those of Redis")
-def test_workers_that_are_killed_leave_no_more_behind_with_each(quiet: Stack) -> None:
-    left = []
-    with Connection(settings().broker_url.get_secret_value()) as connection:
-        for _ in range(2):
-            quiet.start("worker", "fast").kill()
-            left.append(set(connection.default_channel.client.keys()))
-    assert left[0] == left[1]
+def test_a_broker_that_is_away_leaves_the_other_sockets_of_the_process_alone(
+    quiet: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float | None] = []
+    monkeypatch.setattr(socket, "setdefaulttimeout", told.append)
+    bell = Bell()
+    assert bell.publish(new_id(), "trials.echo", "fast")
+    quiet.broker.stop()
+    with pytest.raises(bell._connection.connection_errors):
+        bell.publish(new_id(), "trials.echo", "fast")
+    bell.close()
+    assert told == []
 
 
 @pytest.mark.slow

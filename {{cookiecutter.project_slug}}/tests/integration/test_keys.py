@@ -46,6 +46,17 @@ def test_while_a_job_with_its_unique_key_waits_or_runs_another_is_that_one(runni
     running.ended(first)
 
 
+def test_a_repeat_is_given_its_own_job_and_not_one_that_has_its_unique_key_by_now(stack: Stack) -> None:
+    def made(key: str | None) -> str:
+        return submit("trials.echo", {"value": "x"}, client="till", idempotency_key=key, unique_key="u").id
+
+    for key in (None, "1"):
+        operate.cancel(made(key), by="test", client=None)
+    own, older = (row.id for row in stack.jobs("trials.echo"))
+    operate.retry(older, by="test", client=None)
+    assert made("1") == own
+
+
 def test_dead_letters_of_one_key_are_retried_one_at_a_time(running: Stack) -> None:
     keys = ("a", "a", "b", None)
     ids = []

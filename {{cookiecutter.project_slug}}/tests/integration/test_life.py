@@ -3,9 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
+from service import database
 from service.errors import WrongState
 from service.jobs import State, doorbell, operate, query, submit
+from tests.support.receiver import Answer, Receiver, Sent
 from tests.support.stack import Stack, until
 
 
@@ -14,6 +17,15 @@ def test_a_submitted_job_is_done_and_keeps_its_result(running: Stack) -> None:
     (done,) = running.ended(row.id)
     assert (done.state, done.result, done.attempt) == (State.SUCCEEDED, "hello", 1)
     assert running.events(row.id) == ["accepted", "started", "succeeded"]
+
+
+def test_accepting_is_one_statement_where_there_is_a_way_to_the_server(running: Stack) -> None:
+    running.submit("trials.echo", value="the first looks up the task")
+    seen: list[str] = []
+    event.listen(database.engine(), "before_cursor_execute", lambda *given: seen.append(given[2].split()[0]))
+    row = running.submit("trials.echo", value="the second")
+    assert seen == (["WITH"] if database.engine().dialect.name == "postgresql" else ["BEGIN", "INSERT", "INSERT"])
+    running.ended(row.id)
 
 
 def test_what_may_pass_is_tried_again_and_what_will_not_is_a_dead_letter(running: Stack) -> None:
@@ -38,6 +50,21 @@ def test_a_running_job_that_looks_stops_when_it_is_cancelled(running: Stack) -> 
     assert running.events(row.id)[-2:] == ["cancel requested", "cancelled"]
     with pytest.raises(WrongState, match="got: cancelled"):
         operate.cancel(row.id, by="test", client=None)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "3600"}])
+def test_a_job_that_was_asked_to_stop_is_not_tried_again(running: Stack, headers: dict[str, str]) -> None:
+    """Nor does a third party decide how long it waits."""
+
+    def refuse(sent: Sent) -> Answer:
+        operate.cancel(sent.headers["idempotency-key"], by="test", client=None)
+        return 503, headers
+
+    with Receiver(answer=refuse) as party:
+        row = running.submit("trials.posts", url=party.url)
+        (done,) = running.ended(row.id, seconds=10)
+    assert (done.state, done.attempt, len(party.sent)) == (State.CANCELLED, 1, 1)
+    assert running.events(row.id) == ["accepted", "started", "cancel requested", "cancelled"]
 
 
 def test_a_scheduled_job_runs_at_its_time_and_not_before(running: Stack) -> None:

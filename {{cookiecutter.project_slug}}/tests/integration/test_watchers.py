@@ -63,7 +63,9 @@ class Unheard(Api):
         return self.role
 
 
-def test_a_log_that_nobody_reads_stops_no_job_and_says_later_what_is_missing(stack: Stack) -> None:
+@pytest.mark.parametrize("pool", ["prefork", "gevent"])
+def test_a_log_that_nobody_reads_stops_no_job_and_says_later_what_is_missing(stack: Stack, pool: str) -> None:
+    stack.environment["QUEUE_FAST_POOL"] = pool
     readers = [Reader(stack, 0, "worker-fast"), Reader(stack, 1, "api")]
     worker = stack.start("worker", "fast", ready=False, LOG_LEVEL="DEBUG")
     api = Unheard(stack)

@@ -5,6 +5,7 @@ from typing import Any
 from service.api.accept import accept
 from service.api.answer import Answer
 from service.api.contract import specification
+from service.api.formats import moment
 
 PATH = "/v1/trials"
 
@@ -25,5 +26,6 @@ def create(body: dict[str, Any], user: str) -> Answer:
     """Accept a job, or fail in a way that nobody foresaw."""
     if "fault" in body:
         raise ValueError(body["fault"])
-    options = {name: body.get(name) for name in ("run_at", "callback_url")}
+    options = {name: body.get(name) for name in ("run_at", "callback_url", "unique_key", "lock_key")}
+    options["expires_at"] = moment(body["expires_at"]) if "expires_at" in body else None
     return accept(body["task"], body["arguments"], client=user, **options)

@@ -5,6 +5,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.support.stack import Stack
+
+# Lines of a role's log that a test's failure shows.
+LAST_LINES = 40
+
 Recovered = Callable[[float], None]
 Measured = Callable[[str], None]
 
@@ -38,10 +43,18 @@ def measured(record_property: Callable[[str, object], None]) -> Measured:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the report say which lines its test names: it goes to another process, and the test does not."""
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the report say which lines its test names, and what the roles of one that failed said last.
+
+    It goes to another process, and the test does not.
+    """
     report = yield
     report.user_properties += [("fault", marker.args) for marker in item.iter_markers("fault")]
+    if report.failed:
+        stacks = [each for each in item.funcargs.values() if isinstance(each, Stack)]
+        for role in (role for stack in stacks for role in stack.roles):
+            lines = role.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+            report.sections.append((f"last lines of {role.log.name}", "\n".join(lines)))
     return report
 
 

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 
+from service.api import server
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
@@ -22,6 +24,14 @@ async def app(scope, receive, send):
 
 server.serve(app, server.listen("127.0.0.1", int(sys.argv[1])))
 """
+
+
+def test_no_part_of_an_answer_waits_for_an_acknowledgement() -> None:
+    """Which a caller may delay by 40 ms, and most do: that was most of the time of a request."""
+    with server.listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        taken, _ = listening.accept()
+        with taken:
+            assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_no_body_makes_the_process_look_through_all_that_it_is_made_of() -> None:

@@ -127,6 +127,13 @@ def test_a_name_that_stands_for_one_private_address_among_public_ones_is_refused
         check_url("https://mixed.example.com/")
 
 
+def test_of_thousands_of_addresses_a_few_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As above.
+    many = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"8.8.{n // 256}.{n % 256}", 443)) for n in range(4000)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: many)
+    assert guard.resolve("many.example.com", 443, 5) == [entry[4][0] for entry in many[: guard.MAX_ADDRESSES]]
+
+
 def test_a_name_server_that_does_not_answer_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     # As above: only the resolver is made up, which hangs.
     ended = threading.Event()

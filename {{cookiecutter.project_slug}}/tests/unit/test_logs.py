@@ -6,16 +6,19 @@ import logging
 import os
 import pkgutil
 import select
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from celery.exceptions import SecurityWarning
 
 import service
 from service.errors import PolicyError
-from service.observe import exceptions, logs
+from service.observe import exceptions, logs, strays
 from service.observe.logs import MAX_LINE, Handler
 from service.observe.pipe import BACKLOG, Pipe
 from service.observe.values import SHOWN
@@ -222,3 +225,25 @@ def test_a_reader_that_is_gone_ends_nobody() -> None:
     os.close(reader)
     pipe.put(b"nobody reads this\n")
     assert pipe.flush(5)
+
+
+# Says something, and is killed in the same breath.
+DEADLY = (
+    "import os, sys\nfrom service.observe.pipe import Pipe\n"
+    "Pipe(1, lambda count: b'lost').put(b'its last words')\nos.kill(os.getpid(), 9)"
+)
+
+
+def test_a_process_that_is_killed_has_said_what_it_said(tmp_path: Path) -> None:
+    for _ in range(10):
+        assert subprocess.run([sys.executable, "-c", DEADLY], stdout=subprocess.PIPE).stdout == b"its last words"
+    with (tmp_path / "log").open("w+b") as log:
+        subprocess.run([sys.executable, "-c", DEADLY], stdout=log)
+    assert (tmp_path / "log").read_bytes() == b"its last words"
+
+
+def test_a_warning_shows_its_words_where_they_are_about_code() -> None:
+    with structlog.testing.capture_logs() as lines:
+        for kind in (SecurityWarning, DeprecationWarning, UserWarning):
+            strays._warned(SECRET, kind, "module.py", 7)
+    assert [line["reason"] for line in lines] == [SECRET, SECRET, None]

@@ -17,14 +17,12 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from service.config import settings
-from service.database import now, transaction
+from service.database import in_turn, now
 from service.errors import AttemptLost, PolicyError, Postpone
-from service.jobs import doorbell
+from service.jobs import attempts
 from service.jobs.attempts import NO_PROGRESS
-from service.jobs.ending import IDLE
 from service.jobs.history import JOBS, record
-from service.jobs.model import Job, PausedQueue, State, Task, is_running, is_waiting
+from service.jobs.model import Job, PausedQueue, State, Task, is_waiting
 from service.observe import context
 
 log = structlog.get_logger()
@@ -147,10 +145,11 @@ def _gather(row: Job, up_to: int, within: float) -> Sequence[Job]:
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
+        Postpone: hundreds of the client's decide in this process.
     """
     if row.crashes or row.losses or row.lock_key is not None:
         return [row]
-    with transaction() as session:
+    with in_turn(f"{row.task} of {row.client}", COMPANY) as session:
         # One at a time decides for a task: two that look at once would both wait, and then both go.
         session.execute(select(Task.name).where(Task.name == row.task).with_for_update())
         present = session.scalars(select(now())).one()
@@ -160,7 +159,8 @@ def _gather(row: Job, up_to: int, within: float) -> Sequence[Job]:
             due = [other.run_at + timedelta(seconds=BEHIND) for other in found if other.waiting_for == COMPANY]
             until = min(due, default=row.run_at + timedelta(seconds=within))
             if until > present:
-                _wait(session, row, (until - present).total_seconds())
+                # Seen by the next one that decides, since it is of this transaction.
+                attempts.postpone(row, COMPANY, (until - present).total_seconds(), session)
                 return []
         return _claim(session, row, [other.id for other in found]) if found else [row]
 
@@ -178,18 +178,8 @@ def _waiting(session: Session, row: Job, most: int, within: float) -> Sequence[A
     return session.execute(query.with_for_update(skip_locked=True, key_share=True)).all()
 
 
-def _wait(session: Session, row: Job, seconds: float) -> None:
-    # As in `attempts.postpone`, but seen by the next one that decides.
-    soon = seconds <= settings().sweep_seconds
-    times = {"run_at": now(seconds), "rung_at": now(seconds) if soon else None, "waiting_for": COMPANY}
-    _write(session, row, {"state": State.QUEUED, **IDLE, **times})
-    record(session, row, "waiting", f"in {seconds:.1f} s for {COMPANY}")
-    if soon:
-        doorbell.ring(session, row, seconds)
-
-
 def _claim(session: Session, row: Job, ids: Sequence[str]) -> Sequence[Job]:
-    _write(session, row, {"carried_by": row.id})
+    attempts.write(session, row, carried_by=row.id)
     taken = {"state": State.RUNNING, "attempt": JOBS.c.attempt + 1, "worker": row.worker, "pid": row.pid}
     times = {"started_at": now(), "deadline": row.deadline, "waiting_for": None, "carried_by": row.id}
     claim = update(JOBS).where(JOBS.c.id.in_(ids), is_waiting).values(taken | times | NO_PROGRESS).returning(*JOBS.c)
@@ -198,9 +188,3 @@ def _claim(session: Session, row: Job, ids: Sequence[str]) -> Sequence[Job]:
         record(session, other, "started", f"with {row.id}", by=row.worker)
     row.carried_by = row.id
     return [row, *sorted(others, key=lambda other: other.run_at)]
-
-
-def _write(session: Session, row: Job, values: dict[str, Any]) -> None:
-    mine = (JOBS.c.id == row.id, JOBS.c.attempt == row.attempt, is_running)
-    if not session.execute(update(JOBS).where(*mine).values(values)).rowcount:  # type: ignore[attr-defined]
-        raise AttemptLost

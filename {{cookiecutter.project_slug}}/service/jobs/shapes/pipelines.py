@@ -27,9 +27,6 @@ from service.queues import MAX_STEPS
 
 Fields = dict[str, Any]
 
-# What a step has none of.
-NONE = dict.fromkeys(("idempotency_key", "unique_key", "lock_key", "callback_url", "expires_at", "at"))
-
 
 class PipelineNotFound(ServiceError, status=404, title="Pipeline not found"):
     """No pipeline of yours has this id, or its first job was purged; the id of any later one finds it, too."""
@@ -85,7 +82,7 @@ def submit(
     request = json.dumps(["pipeline", encode([[step["task"], step["kwargs"]] for step in made])]).encode()
     # In the order of the steps, also within a millisecond.
     whole = [step | {"id": id_} for step, id_ in zip(made, sorted(new_id() for _ in made), strict=True)]
-    row = NONE | whole[0] | {"steps": whole, "client": client, "idempotency_key": idempotency_key}
+    row = whole[0] | {"steps": whole, "client": client, "idempotency_key": idempotency_key}
     row |= {"context": current_context(), "fingerprint": hashlib.sha256(request).hexdigest()}
     with transaction() if session is None else nullcontext(session) as whose:
         return accept(whose, row, may_wait).id
@@ -167,7 +164,7 @@ def on_end(session: Session, row: Job) -> None:
     if row.state is not State.SUCCEEDED or number == len(steps):
         return
     common = {"steps": steps, "client": row.client, "context": row.context, "fingerprint": row.fingerprint}
-    made = accept(session, NONE | steps[number] | common)
+    made = accept(session, steps[number] | common)
     if row.cancel_requested_at is not None:
         end(session, made, State.CANCELLED, "the step before succeeded although it was cancelled")
 

@@ -4,8 +4,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from random import Random
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.database import standalone
 from service.jobs import Job
@@ -15,6 +18,7 @@ from service.schedules import Schedule
 from tests.soak.books import JOB_ENDS, Book, Books
 from tests.soak.doors import CLIENT
 from tests.soak.orders import Order
+from tests.support.stack import until
 
 WEIGHT = 3
 MINUTE = timedelta(minutes=1)
@@ -42,9 +46,17 @@ def settings(_: str) -> Mapping[str, str]:
 
 
 def stop() -> None:
-    """Pause them."""
+    """Pause them, as soon as the store is back from the last fault."""
     for name in DECLARED:
+        until(partial(_paused, name), seconds=60)
+
+
+def _paused(name: str) -> bool:
+    try:
         schedules.pause(name, by=CLIENT)
+    except SQLAlchemyError:
+        return False
+    return True
 
 
 def order(random: Random, key: str) -> Order:

@@ -2,7 +2,9 @@
 
 import ctypes
 import time
+from pathlib import Path
 
+from service import database
 from service.outbound import client
 from service.worker import SlowTask, app
 from tests.support.tasks.trials import mark
@@ -12,6 +14,31 @@ from tests.support.tasks.trials import mark
 def ask(url: str) -> int:
     """Wait on a third party."""
     return client.call("GET", url, seconds=60).status_code
+
+
+@app.task(base=SlowTask, bind=True)
+def tell(self: SlowTask, url: str) -> int:
+    """Post to a third party, of whose troubles the service keeps a book."""
+    return client.post_json(url, {}, idempotency_key=self.job.id).status_code
+
+
+@app.task(base=SlowTask, bind=True)
+def hold(self: SlowTask, until: str) -> None:
+    """Have a connection to the database until this file is there."""
+    with database.standalone() as session:
+        session.connection()
+        mark(self)
+        while not Path(until).exists():
+            time.sleep(0.05)
+
+
+@app.task(base=SlowTask, bind=True, soft_time_limit=15, time_limit=60)
+def brief(self: SlowTask, until: str) -> str:
+    """Return once this file is there, which is soon."""
+    mark(self)
+    while not Path(until).exists():
+        time.sleep(0.05)
+    return "returned"
 
 
 @app.task(base=SlowTask, bind=True)
