@@ -129,15 +129,15 @@ class Ringer:
     def _run(self) -> None:
         # A process forked in the middle of a publish inherits locks that nobody will open, and does no work.
         with fork_gate:
-            bell, message, down = Bell(), None, False
-        # One that was forgotten must not hold the gate over a broker that is gone.
-        while _ringer is None or _ringer is self:
-            message = message or self.waiting.get()
+            bell, down = Bell(), False
+        # One that was forgotten must neither hold the gate over a broker that is gone, nor ring what is the past's.
+        message = self.waiting.get()
+        while _ringer is self:
             try:
                 with fork_gate:
                     bell.publish(*message)
                 self.waiting.task_done()
-                message, down = None, False
+                message, down = self.waiting.get(), False
             except Exception as error:
                 if not down:
                     log.warning("broker unreachable, jobs are accepted and wait", error=type(error).__name__)
