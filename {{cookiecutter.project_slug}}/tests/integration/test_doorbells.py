@@ -2,6 +2,7 @@
 
 import math
 import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,6 +52,15 @@ def test_a_broker_that_is_away_leaves_the_other_sockets_of_the_process_alone(
         bell.publish(new_id(), "trials.echo", "fast")
     bell.close()
     assert told == []
+
+
+def test_what_a_process_did_not_ring_before_it_was_to_forget_it_rings_never(stack: Stack) -> None:
+    before = threading.enumerate()
+    stack.broker.stop()
+    stack.submit("trials.echo", value="before")
+    (ringer,) = (thread for thread in threading.enumerate() if thread.name == "doorbell" and thread not in before)
+    doorbell.forget()
+    until(lambda: not ringer.is_alive())
 
 
 @pytest.mark.slow
