@@ -54,7 +54,7 @@ def test_what_was_acknowledged_is_forgotten_within_moments_and_at_the_end_at_onc
             if last:
                 assert worker.stop() == 0
                 assert (client.hlen("unacked"), client.zcard("unacked_index")) == (0, 0)
-            until(lambda: not client.hlen("unacked") and not client.zcard("unacked_index"), seconds=5)
+            until(lambda: not client.hlen("unacked") and not client.zcard("unacked_index"))
 
 
 def test_an_acknowledgement_goes_with_the_next_note_and_a_calls_own_goes_at_once(

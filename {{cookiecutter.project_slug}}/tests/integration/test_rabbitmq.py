@@ -58,7 +58,7 @@ def test_a_connection_that_falls_silent_is_given_up(stack: Stack) -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         bell.depth("fast")
-    assert time.monotonic() - began < 4 * BROKER_TIMEOUT
+    assert time.monotonic() - began < 10 * BROKER_TIMEOUT
 
 
 def test_a_doorbell_that_is_not_confirmed_has_not_rung(stack: Stack, bell: Bell) -> None:
@@ -66,7 +66,7 @@ def test_a_doorbell_that_is_not_confirmed_has_not_rung(stack: Stack, bell: Bell)
     began = time.monotonic()
     with pytest.raises(Exception, match="time"):
         bell.publish(*JOB)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8
     stack.broker.thaw()
     assert bell.publish(*JOB)
 

@@ -136,7 +136,7 @@ class TestTraces:
         job = traced.stack.submit("trials.echo", value="x")
         traced.stack.ended(job.id)
         assert traced.roles[0].stop() == 0
-        assert until(lambda: _of(traces.spans(job.id.replace("-", "")), "1"), seconds=5)
+        assert until(lambda: _of(traces.spans(job.id.replace("-", "")), "1"))
 
 
 def _named(spans: list[Span], name: str) -> list[Span]:

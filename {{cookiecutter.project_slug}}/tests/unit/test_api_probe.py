@@ -40,7 +40,7 @@ def test_a_frozen_dependency_is_not_waited_for(frozen: threading.Event) -> None:
     started = time.monotonic()
     assert asyncio.run(ask()) == ["down"] * 50
     assert asyncio.run(ask()) == ["down"] * 50
-    assert time.monotonic() - started < 3 * PATIENCE
+    assert time.monotonic() - started < 10 * PATIENCE
     assert len(set(threading.enumerate()) - before) == 1
 
 
